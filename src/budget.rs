@@ -1,0 +1,129 @@
+//! Memory as a sum with one named line per consumer. Nothing large is allocated before its bound is reserved here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Who holds memory; the names are the labels of `ringest_memory_bytes` in `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consumer {
+    /// Receive buffers and decompressed bodies.
+    Bodies,
+    /// Rows, series and dictionaries of the tables that shards write to, with their series caches.
+    OpenTables,
+    /// Tables handed to the lake and not committed yet.
+    SealedParts,
+    /// What the lake holds while it sorts and encodes.
+    Encoder,
+}
+
+impl Consumer {
+    pub const ALL: [Consumer; 4] = [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bodies => "bodies",
+            Self::OpenTables => "open_tables",
+            Self::SealedParts => "sealed_parts",
+            Self::Encoder => "encoder",
+        }
+    }
+}
+
+/// The node's memory budget in bytes; shared by all threads.
+#[derive(Debug)]
+pub struct Budget {
+    bytes_max: usize,
+    total: AtomicUsize,
+    by_consumer: [AtomicUsize; Consumer::ALL.len()],
+}
+
+impl Budget {
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { bytes_max, total: AtomicUsize::new(0), by_consumer: Default::default() })
+    }
+
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Bytes held by all consumers.
+    pub fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    pub fn held_by(&self, consumer: Consumer) -> usize {
+        self.by_consumer[consumer as usize].load(Ordering::Relaxed)
+    }
+
+    fn take(&self, consumer: Consumer, bytes: usize) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+        self.by_consumer[consumer as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn try_take(&self, consumer: Consumer, bytes: usize) -> bool {
+        let fits = |total: usize| total.checked_add(bytes).filter(|sum| *sum <= self.bytes_max);
+        if self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            return false;
+        }
+        self.by_consumer[consumer as usize].fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
+    fn give(&self, consumer: Consumer, bytes: usize) {
+        self.total.fetch_sub(bytes, Ordering::Relaxed);
+        self.by_consumer[consumer as usize].fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A share of the budget; given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    consumer: Consumer,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// An empty share, to be grown.
+    pub fn new(budget: &Arc<Budget>, consumer: Consumer) -> Self {
+        Self { budget: Arc::clone(budget), consumer, bytes: 0 }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Grows by `bytes` if the budget has them.
+    #[must_use]
+    pub fn try_grow(&mut self, bytes: usize) -> bool {
+        let granted = self.budget.try_take(self.consumer, bytes);
+        if granted {
+            self.bytes += bytes;
+        }
+        granted
+    }
+
+    /// Sets the share to `bytes`, over the limit too: for memory that is already there.
+    pub fn set(&mut self, bytes: usize) {
+        if bytes > self.bytes {
+            self.budget.take(self.consumer, bytes - self.bytes);
+        } else {
+            self.budget.give(self.consumer, self.bytes - bytes);
+        }
+        self.bytes = bytes;
+    }
+
+    /// Hands the whole share to another consumer and leaves this one empty.
+    pub fn hand_over(&mut self, consumer: Consumer) -> Reservation {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.budget.by_consumer[self.consumer as usize].fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.by_consumer[consumer as usize].fetch_add(bytes, Ordering::Relaxed);
+        Reservation { budget: Arc::clone(&self.budget), consumer, bytes }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.give(self.consumer, self.bytes);
+    }
+}

@@ -1,0 +1,146 @@
+//! Counters of the node and their Prometheus text (`GET /metrics`).
+
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::budget::{Budget, Consumer};
+
+/// One label: the status code of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StatusLabel {
+    pub status: u16,
+}
+
+/// One label: why points were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    pub reason: &'static str,
+}
+
+/// Everything the node counts. Counters are shared by all threads and written with relaxed atomics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Points committed to open tables.
+    pub points: Counter,
+    /// Physical lines of accepted bodies.
+    pub lines: Counter,
+    /// Bytes of accepted bodies after decompression.
+    pub bytes: Counter,
+    pub requests: Family<StatusLabel, Counter>,
+    pub points_dropped: Family<ReasonLabel, Counter>,
+    /// Seconds from the complete request to its answer, writes only.
+    pub write_seconds: Histogram,
+    pub connections: Gauge,
+    pub files_written: Counter,
+    pub file_bytes_written: Counter,
+    /// Rows in published files.
+    pub rows_written: Counter,
+    /// Failed attempts to publish an epoch.
+    pub publish_failures: Counter,
+    /// The newest epoch whose files are committed.
+    pub epoch_committed: Gauge,
+}
+
+impl Metrics {
+    pub fn new(budget: &Arc<Budget>) -> Arc<Self> {
+        let mut registry = Registry::with_prefix("ringest");
+        // 100 us to about 13 s, doubling.
+        let write_seconds = Histogram::new(std::iter::successors(Some(100e-6), |bound| Some(bound * 2.0)).take(18));
+        let metrics = Self {
+            points: Counter::default(),
+            lines: Counter::default(),
+            bytes: Counter::default(),
+            requests: Family::default(),
+            points_dropped: Family::default(),
+            write_seconds,
+            connections: Gauge::default(),
+            files_written: Counter::default(),
+            file_bytes_written: Counter::default(),
+            rows_written: Counter::default(),
+            publish_failures: Counter::default(),
+            epoch_committed: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("points", "Points written", metrics.points.clone());
+        registry.register("lines", "Lines of accepted bodies", metrics.lines.clone());
+        registry.register_with_unit(
+            "body",
+            "Bytes of accepted bodies, decompressed",
+            Unit::Bytes,
+            metrics.bytes.clone(),
+        );
+        registry.register("requests", "Requests answered, by status", metrics.requests.clone());
+        registry.register(
+            "points_dropped",
+            "Points refused in requests whose other points were written, by reason",
+            metrics.points_dropped.clone(),
+        );
+        registry.register_with_unit(
+            "write_duration",
+            "Time from a complete write request to its answer",
+            Unit::Seconds,
+            metrics.write_seconds.clone(),
+        );
+        registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register("files_written", "Parquet files published", metrics.files_written.clone());
+        registry.register_with_unit(
+            "file",
+            "Bytes of published Parquet files",
+            Unit::Bytes,
+            metrics.file_bytes_written.clone(),
+        );
+        registry.register("rows_written", "Rows in published Parquet files", metrics.rows_written.clone());
+        registry.register(
+            "publish_failures",
+            "Failed attempts to publish an epoch",
+            metrics.publish_failures.clone(),
+        );
+        registry.register("epoch_committed", "Newest committed epoch", metrics.epoch_committed.clone());
+        registry.register_collector(Box::new(Memory { budget: Arc::clone(budget) }));
+        Arc::new(Self { registry, ..metrics })
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, status: u16) {
+        self.requests.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Reads the budget when it is asked, so that memory needs no second book-keeping.
+#[derive(Debug)]
+struct Memory {
+    budget: Arc<Budget>,
+}
+
+impl Collector for Memory {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let limit = ConstGauge::new(self.budget.bytes_max() as i64);
+        let limit_encoder =
+            encoder.encode_descriptor("memory_limit", "Memory budget", Some(&Unit::Bytes), limit.metric_type())?;
+        limit.encode(limit_encoder)?;
+        let any = ConstGauge::new(0i64);
+        let mut family =
+            encoder.encode_descriptor("memory", "Memory held, by consumer", Some(&Unit::Bytes), any.metric_type())?;
+        for consumer in Consumer::ALL {
+            let held = ConstGauge::new(self.budget.held_by(consumer) as i64);
+            held.encode(family.encode_family(&[("consumer", consumer.name())])?)?;
+        }
+        Ok(())
+    }
+}

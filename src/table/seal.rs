@@ -1,0 +1,135 @@
+//! What a shard hands to the lake: one table's rows of one epoch, plain columns, no Arrow yet.
+
+use std::sync::Arc;
+
+use crate::budget::Reservation;
+use crate::catalog::Table;
+
+/// One table's rows that one shard took in one epoch, in order of arrival.
+#[derive(Debug)]
+pub struct SealedTable {
+    /// The schema that the shard knew. Another shard may know more columns; ordinals agree (the catalog gave them).
+    pub table: Arc<Table>,
+    pub rows: Rows,
+    /// Share of the memory budget; given back when the table is dropped.
+    pub memory: Reservation,
+}
+
+/// The rows: `time`, `series` and the dense columns run in parallel.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Nanoseconds since the epoch, one per row.
+    pub time: Vec<i64>,
+    /// Index into `keys`, one per row.
+    pub series: Vec<u32>,
+    /// Which request wrote which rows; ascending in both members. The later (epoch, request) wins, and in one request the later row.
+    pub runs: Vec<Run>,
+    /// By ordinal of the field in the table; may be shorter than the table's list (the rest is null).
+    pub fields: Vec<FieldColumn>,
+    pub keys: SeriesSet,
+}
+
+/// `first_row ..` up to the next run's `first_row` (or the end) came with request number `request`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub first_row: u32,
+    pub request: u64,
+}
+
+/// A field's values. Memory is linear in the values, not in the rows.
+#[derive(Debug)]
+pub struct FieldColumn {
+    pub values: Values,
+    pub presence: Presence,
+}
+
+/// Which rows have a value.
+#[derive(Debug)]
+pub enum Presence {
+    /// Value i belongs to row i; rows past the last value are null.
+    Dense,
+    /// Value i belongs to row `rows[i]`; strictly ascending.
+    Sparse(Vec<u32>),
+}
+
+#[derive(Debug)]
+pub enum Values {
+    Float(Vec<f64>),
+    Integer(Vec<i64>),
+    Unsigned(Vec<u64>),
+    Boolean(Vec<bool>),
+    String(Strings),
+}
+
+/// Strings end to end: string i is `bytes[ends[i - 1]..ends[i]]` (from 0 for the first).
+#[derive(Debug, Default, Clone)]
+pub struct Strings {
+    pub bytes: Vec<u8>,
+    pub ends: Vec<u32>,
+}
+
+impl Strings {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// String `index`; valid UTF-8 (the parser saw to that).
+    pub fn get(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.bytes[start..self.ends[index] as usize]
+    }
+
+    pub fn push(&mut self, string: &[u8]) {
+        self.bytes.extend_from_slice(string);
+        // A table is sealed long before its strings reach 4 GiB (flush size and body size are capped at start).
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Replaces the last string.
+    pub fn replace_last(&mut self, string: &[u8]) {
+        self.truncate(self.len() - 1);
+        self.push(string);
+    }
+
+    /// Keeps the first `len` strings.
+    pub fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+}
+
+/// The series of a sealed table. Series `s` has the tags `pairs[ends[s - 1]..ends[s]]`, ascending by tag ordinal;
+/// a tag that is not listed is absent (null).
+#[derive(Debug, Default)]
+pub struct SeriesSet {
+    pub pairs: Vec<TagPair>,
+    pub ends: Vec<u32>,
+    /// By tag ordinal of the table: the distinct values of that tag. May be shorter than the table's list.
+    pub values: Vec<Strings>,
+}
+
+/// Tag with ordinal `tag` has the value `values[tag].get(value)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagPair {
+    pub tag: u32,
+    pub value: u32,
+}
+
+impl SeriesSet {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub fn tags_of(&self, series: usize) -> &[TagPair] {
+        let start = if series == 0 { 0 } else { self.ends[series - 1] as usize };
+        &self.pairs[start..self.ends[series] as usize]
+    }
+}
