@@ -1,1 +1,13 @@
+//! ringest: an ingest node that speaks InfluxDB's v1-compatible `POST /write` and publishes Parquet.
+//!
+//! The modules stand in the order in which a request meets them; docs/ARCHITECTURE.md is the map.
 
+pub mod config;
+pub mod budget;
+pub mod metrics;
+
+pub mod http;
+pub mod decode;
+pub mod line;
+pub mod catalog;
+pub mod table;
