@@ -47,3 +47,11 @@ pub enum LogFormat {
     Text,
     Json,
 }
+
+impl Durability {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+        }
+    }
+}

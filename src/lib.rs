@@ -2,12 +2,13 @@
 //!
 //! The modules stand in the order in which a request meets them; docs/ARCHITECTURE.md is the map.
 
-pub mod config;
 pub mod budget;
+pub mod config;
 pub mod metrics;
 
-pub mod http;
-pub mod decode;
-pub mod line;
 pub mod catalog;
+pub mod decode;
+pub mod http;
+pub mod line;
 pub mod table;
+pub mod write;

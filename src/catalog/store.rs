@@ -82,9 +82,7 @@ impl Catalog {
         let (log, records) = Log::open(dir)?;
         let mut known = Known::default();
         for record in records {
-            known
-                .apply(record)
-                .ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
+            known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
         }
         Ok(Self { known: Mutex::new(known), log: Mutex::new(log) })
     }

@@ -195,7 +195,9 @@ impl OpenTable {
         let fields: usize = self
             .fields
             .iter()
-            .map(|field| field.column.bytes() + field.pattern.capacity() + 2 * field.name.len() + size_of::<FieldSlot>())
+            .map(|field| {
+                field.column.bytes() + field.pattern.capacity() + 2 * field.name.len() + size_of::<FieldSlot>()
+            })
             .sum();
         let tags: usize = self.tags.iter().map(|tag| tag.values.bytes() + size_of::<TagSlot>()).sum();
         size_of::<Self>() + rows + fields + tags + self.series.bytes()

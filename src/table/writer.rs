@@ -50,7 +50,9 @@ pub struct Expired {
 /// Why a point does not fit its table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaReject {
-    #[error("field type conflict: input field \"{field}\" on measurement \"{measurement}\" is type {given}, already exists as type {known}")]
+    #[error(
+        "field type conflict: input field \"{field}\" on measurement \"{measurement}\" is type {given}, already exists as type {known}"
+    )]
     Conflict { measurement: Box<str>, field: Box<str>, given: &'static str, known: &'static str },
     #[error("invalid field name: input field \"time\" on measurement \"{measurement}\" is invalid")]
     TimeField { measurement: Box<str> },
