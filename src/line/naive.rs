@@ -165,8 +165,11 @@ fn find_unescaped(text: &str, from: usize, wanted: &[u8]) -> usize {
     (from..bytes.len()).find(|&at| wanted.contains(&bytes[at]) && !is_escaped(bytes, 0, at)).unwrap_or(bytes.len())
 }
 
-/// Measurement (unescaped) and tags (as written) of `measurement[,tagkey=tagval]*`.
-fn parse_key(key: &str) -> Result<(String, Vec<(&str, &str)>), ErrorKind> {
+/// Keys and values as written.
+type WrittenTags<'a> = Vec<(&'a str, &'a str)>;
+
+/// Measurement (unescaped) and tags of `measurement[,tagkey=tagval]*`.
+fn parse_key(key: &str) -> Result<(String, WrittenTags<'_>), ErrorKind> {
     let measurement_end = find_unescaped(key, 0, b",");
     if measurement_end == 0 {
         return Err(ErrorKind::MissingMeasurement);
@@ -198,7 +201,7 @@ fn parse_tag(tag: &str) -> Result<(&str, &str), ErrorKind> {
 }
 
 /// The tags unescaped and sorted by key, if no key stands twice or is reserved.
-fn check_tags(written: Vec<(&str, &str)>) -> Result<Vec<(String, String)>, ErrorKind> {
+fn check_tags(written: WrittenTags<'_>) -> Result<Vec<(String, String)>, ErrorKind> {
     let mut tags: Vec<(String, String)> =
         written.iter().map(|(key, value)| (unescape(key, b", ="), unescape(value, b", ="))).collect();
     tags.sort();
