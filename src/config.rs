@@ -1,35 +1,38 @@
-//! The node's settings.
+//! The node's settings: what they are, where they come from and what is wrong with them.
+//!
+//! Every option stands once, in the table below. From it come the field of [`Config`], the flag, the environment variable, the key
+//! of the TOML file, the default and the help text. A flag beats the environment, the environment beats the file, the file beats the
+//! default. Nothing else in the program reads the environment.
+
+mod basis;
+mod report;
+mod source;
+mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What `ringest serve` runs with, every value checked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    pub listen: SocketAddr,
-    pub data_dir: PathBuf,
-    pub shards: usize,
-    pub lake_threads: usize,
-    pub flush_interval: Duration,
-    /// Bytes of open tables, all shards together, at which a flush starts before its time.
-    pub flush_bytes: usize,
-    /// Most bytes of a body, after decompression.
-    pub body_bytes_max: usize,
-    /// Retention of buckets that a write creates; `None` takes points of any age.
-    pub default_retention: Option<Duration>,
-    pub memory_bytes_max: usize,
-    pub shutdown_timeout: Duration,
-    pub durability: Durability,
-    pub simd: Simd,
-    pub log_format: LogFormat,
-}
+pub use basis::Basis;
+pub use report::{ConfigError, Origin, Problem};
+pub use source::ServeArgs;
+
+use source::Given;
+use value::{Fault, GIB, HOUR, KIB, MIB, TIB, YEAR};
 
 /// What a 204 promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// The points are in memory; a crash loses what no flush has published yet.
     Memory,
+}
+
+impl Durability {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+        }
+    }
 }
 
 /// Which kernel scans line protocol.
@@ -48,10 +51,331 @@ pub enum LogFormat {
     Json,
 }
 
-impl Durability {
-    pub const fn name(self) -> &'static str {
+/// What an option has when nobody sets it.
+enum DefaultValue {
+    Fixed(&'static str),
+    /// Computed from the machine; `says` is how the documentation puts it.
+    Computed {
+        says: &'static str,
+        value: fn(&Basis) -> String,
+    },
+}
+
+impl DefaultValue {
+    const fn says(&self) -> &'static str {
         match self {
-            Self::Memory => "memory",
+            Self::Fixed(says) | Self::Computed { says, .. } => says,
+        }
+    }
+
+    fn value(&self, basis: &Basis) -> String {
+        match self {
+            Self::Fixed(text) => (*text).to_owned(),
+            Self::Computed { value, .. } => value(basis),
         }
     }
 }
+
+/// One option that fills a field of type `T`.
+struct Setting<T> {
+    /// The key in TOML; with `--` in front the flag, in capitals behind `RINGEST_` the environment variable.
+    key: &'static str,
+    /// What the help text shows for the value.
+    placeholder: &'static str,
+    /// Completes the sentence "give ..." for a value that is refused.
+    accepts: &'static str,
+    default: DefaultValue,
+    parse: fn(&str) -> Result<T, Fault>,
+    /// The inverse of `parse`.
+    show: fn(&T) -> String,
+}
+
+impl<T> Setting<T> {
+    /// The value in force; what is wrong with it goes to `problems`.
+    fn resolve(&self, given: &Given, basis: &Basis, problems: &mut Vec<Problem>) -> Option<T> {
+        let (text, origin) = match given.get(self.key) {
+            Some((text, origin)) => (text.to_owned(), origin.clone()),
+            None => (self.default.value(basis), Origin::Default),
+        };
+        (self.parse)(&text)
+            .map_err(|fault| {
+                let why = match fault {
+                    Fault::Shape => format!("give {}", self.accepts),
+                    Fault::Because(why) => why,
+                };
+                problems.push(Problem::Impossible { key: self.key, text, origin, why });
+            })
+            .ok()
+    }
+}
+
+/// An option as command line and documentation show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    pub key: &'static str,
+    pub placeholder: &'static str,
+    /// One sentence or more, with the blanks that a doc comment has.
+    pub help: &'static str,
+    pub default: &'static str,
+}
+
+/// Makes [`Config`], its settings and their descriptions from one list.
+macro_rules! options {
+    ($($(#[doc = $help:literal])+ $field:ident: $type:ty = $setting:expr;)+) => {
+        /// What `ringest serve` runs with, every value checked.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($(#[doc = $help])+ pub $field: $type,)+
+        }
+
+        #[allow(non_upper_case_globals)]
+        mod settings {
+            use super::*;
+
+            $(pub const $field: Setting<$type> = $setting;)+
+        }
+
+        /// Every option, in the order of the documentation.
+        pub const OPTIONS: &[Description] = &[
+            $(Description {
+                key: settings::$field.key,
+                placeholder: settings::$field.placeholder,
+                help: concat!($($help),+),
+                default: settings::$field.default.says(),
+            },)+
+        ];
+
+        impl Config {
+            /// Takes every value from its strongest source; `None` if any is refused.
+            fn resolve(given: &Given, basis: &Basis, problems: &mut Vec<Problem>) -> Option<Self> {
+                $(let $field = settings::$field.resolve(given, basis, problems);)+
+                Some(Self { $($field: $field?,)+ })
+            }
+
+            /// Key and value of every option, in the order of [`OPTIONS`], written as the options take them.
+            fn shown(&self) -> Vec<(&'static str, String)> {
+                vec![$((settings::$field.key, (settings::$field.show)(&self.$field)),)+]
+            }
+        }
+    };
+}
+
+options! {
+    /// Address and port to listen on; port 0 takes a free one.
+    listen: SocketAddr = Setting {
+        key: "listen",
+        placeholder: "HOST:PORT",
+        accepts: "an address with its port, such as 127.0.0.1:8086, [::1]:8086 or localhost:8086",
+        default: DefaultValue::Fixed("127.0.0.1:8086"),
+        parse: value::address,
+        show: SocketAddr::to_string,
+    };
+
+    /// Folder of the data; made when missing, and used by one node at a time.
+    data_dir: PathBuf = Setting {
+        key: "data-dir",
+        placeholder: "PATH",
+        accepts: "the path of a folder",
+        default: DefaultValue::Fixed("./data"),
+        parse: value::path,
+        show: |path| value::show_path(path),
+    };
+
+    /// Threads that receive and parse; each has its own connections and open tables.
+    shards: usize = Setting {
+        key: "shards",
+        placeholder: "N",
+        accepts: "a number from 1 to 1024",
+        default: DefaultValue::Computed { says: "cores - cores/3, at least 1", value: |basis| basis.shards().to_string() },
+        parse: |text| value::count(text, 1, 1024),
+        show: usize::to_string,
+    };
+
+    /// Threads that sort, encode and publish Parquet.
+    lake_threads: usize = Setting {
+        key: "lake-threads",
+        placeholder: "N",
+        accepts: "a number from 1 to 1024",
+        default: DefaultValue::Computed { says: "cores/3, rounded up", value: |basis| basis.lake_threads().to_string() },
+        parse: |text| value::count(text, 1, 1024),
+        show: usize::to_string,
+    };
+
+    /// Longest time that a point waits in memory before its file is written.
+    flush_interval: Duration = Setting {
+        key: "flush-interval",
+        placeholder: "DURATION",
+        accepts: "a duration from 100ms to 24h, such as 10s or 5m",
+        default: DefaultValue::Fixed("10s"),
+        parse: |text| value::duration(text, Duration::from_millis(100), 24 * HOUR),
+        show: value::show_duration,
+    };
+
+    /// Size of the open tables, all shards together, at which a flush starts before its time; at most a quarter of memory-limit.
+    flush_bytes: usize = Setting {
+        key: "flush-size",
+        placeholder: "SIZE",
+        accepts: "a size from 64KiB to 2GiB, such as 256MiB",
+        default: DefaultValue::Computed {
+            says: "256MiB, or a quarter of memory-limit if that is less",
+            value: |basis| value::show_size(&basis.flush_bytes()),
+        },
+        parse: |text| value::size(text, 64 * KIB, 2 * GIB),
+        show: value::show_size,
+    };
+
+    /// Most bytes of a request's body, after decompression; at most a quarter of memory-limit.
+    body_bytes_max: usize = Setting {
+        key: "max-body-size",
+        placeholder: "SIZE",
+        accepts: "a size from 1KiB to 1GiB, such as 25000000 or 64MiB",
+        default: DefaultValue::Fixed("25MB"),
+        parse: |text| value::size(text, KIB, GIB),
+        show: value::show_size,
+    };
+
+    /// Age beyond which points are refused, for buckets that a write creates; inf takes points of any age. Nothing stored is deleted.
+    default_retention: Option<Duration> = Setting {
+        key: "default-retention",
+        placeholder: "DURATION|inf",
+        accepts: "a duration of at least 1s, such as 72h or 30d, or inf",
+        default: DefaultValue::Fixed("72h"),
+        parse: |text| value::retention(text, Duration::from_secs(1), 200 * YEAR),
+        show: value::show_retention,
+    };
+
+    /// Memory that the node may hold: bodies, open tables, sealed tables, encoder.
+    memory_bytes_max: usize = Setting {
+        key: "memory-limit",
+        placeholder: "SIZE",
+        accepts: "a size from 64MiB to 64TiB, such as 4GiB",
+        default: DefaultValue::Computed {
+            says: "three quarters of what the cgroup or the machine has",
+            value: |basis| value::show_size(&basis.memory_limit),
+        },
+        parse: |text| value::size(text, 64 * MIB, 64 * TIB),
+        show: value::show_size,
+    };
+
+    /// Longest time that a shutdown may take to finish requests and publish what is in memory.
+    shutdown_timeout: Duration = Setting {
+        key: "shutdown-timeout",
+        placeholder: "DURATION",
+        accepts: "a duration from 100ms to 24h, such as 30s",
+        default: DefaultValue::Fixed("30s"),
+        parse: |text| value::duration(text, Duration::from_millis(100), 24 * HOUR),
+        show: value::show_duration,
+    };
+
+    /// What a 204 promises: memory means that a crash loses what no flush has published yet.
+    durability: Durability = Setting {
+        key: "durability",
+        placeholder: "memory",
+        accepts: "memory",
+        default: DefaultValue::Fixed("memory"),
+        parse: value::durability,
+        show: |Durability::Memory| "memory".to_owned(),
+    };
+
+    /// Kernel that scans line protocol; auto takes the fastest that the processor has.
+    simd: Simd = Setting {
+        key: "simd",
+        placeholder: "auto|avx2|sse2|portable",
+        accepts: "auto, avx2, sse2 or portable",
+        default: DefaultValue::Fixed("auto"),
+        parse: value::simd,
+        show: value::show_simd,
+    };
+
+    /// Form of the log lines on standard error.
+    log_format: LogFormat = Setting {
+        key: "log-format",
+        placeholder: "text|json",
+        accepts: "text or json",
+        default: DefaultValue::Fixed("text"),
+        parse: value::log_format,
+        show: value::show_log_format,
+    };
+
+    /// Which log lines are written: error, warn, info, debug or trace, also per module, such as info,ringest::lake=debug.
+    log: String = Setting {
+        key: "log",
+        placeholder: "LEVELS",
+        accepts: "error, warn, info, debug, trace or off, also per module, such as info,ringest::lake=debug",
+        default: DefaultValue::Fixed("info"),
+        parse: value::log_levels,
+        show: String::clone,
+    };
+}
+
+/// A configuration in force, and where each value came from.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// Per option, in the order of [`OPTIONS`].
+    pub origins: Vec<Origin>,
+}
+
+impl Loaded {
+    /// The effective configuration as a TOML file, with the origin of each value as a comment.
+    pub fn to_toml(&self) -> String {
+        let lines: Vec<String> =
+            self.config.shown().into_iter().map(|(key, text)| format!("{key} = {}", toml_literal(text))).collect();
+        let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+        lines.iter().zip(&self.origins).map(|(line, origin)| format!("{line:<width$}  # {origin}\n")).collect()
+    }
+}
+
+fn toml_literal(text: String) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text } else { toml::Value::String(text).to_string() }
+}
+
+/// Reads flags, environment and file and checks every value against the machine and against the others.
+///
+/// # Errors
+/// Everything that is wrong, each with the place where it was said.
+pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
+    let environment = std::env::vars_os();
+    let (given, problems) = source::gather(args, environment);
+    resolve(&given, Basis::of_this_machine(), problems)
+}
+
+fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Result<Loaded, ConfigError> {
+    // Other defaults follow the memory limit in force, not the machine's.
+    if let Some((text, _)) = given.get(settings::memory_bytes_max.key)
+        && let Ok(bytes) = (settings::memory_bytes_max.parse)(text)
+    {
+        basis.memory_limit = bytes;
+    }
+    let config = Config::resolve(given, &basis, &mut problems);
+    let origin_of = |key| given.get(key).map_or(Origin::Default, |(_, origin)| origin.clone());
+    if let Some(config) = &config {
+        problems.extend(contradictions(config, origin_of));
+    }
+    match config {
+        Some(config) if problems.is_empty() => {
+            Ok(Loaded { config, origins: OPTIONS.iter().map(|option| origin_of(option.key)).collect() })
+        }
+        _ => Err(ConfigError { problems }),
+    }
+}
+
+/// Sizes that do not fit into the memory limit: open tables and bodies each get a quarter of it, the lake the rest.
+fn contradictions(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -> Vec<Problem> {
+    let limit_key = settings::memory_bytes_max.key;
+    [(settings::flush_bytes.key, config.flush_bytes), (settings::body_bytes_max.key, config.body_bytes_max)]
+        .into_iter()
+        .filter(|(_, bytes)| *bytes > config.memory_bytes_max / 4)
+        .map(|(key, bytes)| Problem::TooLargeForMemory {
+            key,
+            text: value::show_size(&bytes),
+            origin: origin_of(key),
+            limit_key,
+            limit_text: value::show_size(&config.memory_bytes_max),
+            limit_origin: origin_of(limit_key),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

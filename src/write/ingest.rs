@@ -9,7 +9,7 @@ use super::route::Route;
 use super::{VERSION_HEADER, params};
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, Simd};
 use crate::decode::{Gunzip, GzipError, is_utf8};
 use crate::http::{Error as HttpError, Head, Response, Status};
 use crate::line::{self, Kernel, Padded, Precision};
@@ -39,6 +39,13 @@ pub enum Admit {
 #[derive(Debug)]
 pub struct Plan(Work);
 
+impl Plan {
+    /// Whether the request writes points.
+    pub fn is_write(&self) -> bool {
+        matches!(self.0, Work::Write { .. })
+    }
+}
+
 #[derive(Debug)]
 enum Work {
     Write { params: Params, gzip: bool },
@@ -60,6 +67,18 @@ pub struct Stamp {
     pub now_ns: i64,
     /// From the node's one counter: the later request wins where two write one point.
     pub request: u64,
+}
+
+/// The kernel that a setting stands for; the configuration has checked that the processor has it.
+pub fn kernel(simd: Simd) -> Kernel {
+    let wanted = match simd {
+        Simd::Auto => return Kernel::fastest(),
+        Simd::Avx2 => "avx2",
+        Simd::Sse2 => "sse2",
+        Simd::Portable => "portable",
+    };
+    let available = Kernel::available();
+    available.into_iter().find(|kernel| kernel.name() == wanted).unwrap_or(Kernel::Portable)
 }
 
 /// Decompression buffers larger than this are not kept for the next body.
@@ -124,6 +143,24 @@ impl Ingest {
     /// The answer to a request that HTTP itself refuses.
     pub fn refuse(&self, error: &HttpError) -> Response {
         Refusal::Http(error.clone()).response()
+    }
+
+    /// The answer to a request that did not arrive in time.
+    pub fn timed_out(&self) -> Response {
+        Refusal::Timeout.response()
+    }
+
+    /// The answer to a request that there is no memory for.
+    pub fn overloaded(&self) -> Response {
+        Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS }.response()
+    }
+
+    /// The answer to a flush, with the lake's sentence if it failed.
+    pub fn flushed(&self, result: Result<(), &str>) -> Response {
+        match result {
+            Ok(()) => Response::empty(Status::NoContent),
+            Err(reason) => Refusal::Publish { reason: reason.to_owned() }.response(),
+        }
     }
 
     /// Moves all open tables out.

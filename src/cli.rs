@@ -1,0 +1,175 @@
+//! The command line: what the binary offers, and the exit codes.
+
+mod flush;
+mod generate;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::ValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config, Loaded, LogFormat, OPTIONS, ServeArgs};
+use crate::server;
+
+/// Something failed while the program ran.
+const FAILED: u8 = 1;
+/// The command line or the configuration is wrong; nothing was started.
+const REFUSED: u8 = 2;
+
+/// Ingest node for Linux: InfluxDB line protocol over HTTP in, sorted and deduplicated Parquet out.
+#[derive(Debug, Parser)]
+#[command(name = "ringest", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Commands {
+    /// Run the node.
+    #[command(after_help = SOURCES)]
+    Serve(ServeArgs),
+    /// Print the configuration that serve would run with, as TOML, and where each value comes from.
+    #[command(after_help = SOURCES)]
+    CheckConfig(ServeArgs),
+    /// Have a running node publish everything that it has acknowledged, and wait until that is done.
+    Flush(flush::FlushArgs),
+    /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
+    Generate(generate::GenerateArgs),
+}
+
+const SOURCES: &str = "Every option is also an environment variable (--data-dir is RINGEST_DATA_DIR) and a key of the TOML file \
+                       given by --config or RINGEST_CONFIG (data-dir). A flag beats the environment, the environment the file.";
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    run_with(std::env::args_os())
+}
+
+fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when even this cannot be printed.
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { ExitCode::SUCCESS } else { REFUSED.into() };
+        }
+    };
+    match cli.command {
+        Commands::Serve(args) => with_configuration(&args, serve),
+        Commands::CheckConfig(args) => with_configuration(&args, |loaded| {
+            // A reader that has seen enough closes the pipe: no fault.
+            let _ = io::stdout().write_all(loaded.to_toml().as_bytes());
+            ExitCode::SUCCESS
+        }),
+        Commands::Flush(args) => done(flush::run(&args)),
+        Commands::Generate(args) => done(generate::run(&args)),
+    }
+}
+
+fn with_configuration(args: &ServeArgs, run: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    match config::load(args) {
+        Ok(loaded) => run(loaded),
+        Err(error) => {
+            eprintln!("{error}");
+            REFUSED.into()
+        }
+    }
+}
+
+fn serve(loaded: Loaded) -> ExitCode {
+    start_logging(&loaded.config);
+    done(server::run(loaded.config))
+}
+
+fn done<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringest: {error}");
+            FAILED.into()
+        }
+    }
+}
+
+fn start_logging(config: &Config) {
+    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&config.log)).with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+const CONFIG_ID: &str = "config";
+
+/// By hand, because the options are listed in `config` only.
+impl Args for ServeArgs {
+    fn augment_args(command: Command) -> Command {
+        let file = Arg::new(CONFIG_ID)
+            .long(CONFIG_ID)
+            .value_name("FILE")
+            .value_parser(ValueParser::path_buf())
+            .help("TOML file with options");
+        OPTIONS.iter().fold(command.arg(file), |command, option| {
+            let help = format!("{} [default: {}]", option.help.trim(), option.default);
+            // What a value must look like is judged by config, the same for every source.
+            command.arg(
+                Arg::new(option.key)
+                    .long(option.key)
+                    .value_name(option.placeholder)
+                    .allow_hyphen_values(true)
+                    .help(help),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ServeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.config = matches.get_one::<PathBuf>(CONFIG_ID).cloned();
+        let given = |key| Some((key, matches.get_one::<String>(key)?.clone()));
+        self.flags = OPTIONS.iter().filter_map(|option| given(option.key)).collect();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_is_a_flag_of_serve_and_check_config() {
+        for command in ["serve", "check-config"] {
+            for option in OPTIONS {
+                let cli = Cli::try_parse_from(["ringest", command, &format!("--{}", option.key), "x"]).unwrap();
+                let (Commands::Serve(args) | Commands::CheckConfig(args)) = cli.command else { panic!("{command}") };
+                assert_eq!(args.flags, [(option.key, "x".to_owned())]);
+            }
+        }
+    }
+}

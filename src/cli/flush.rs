@@ -1,0 +1,139 @@
+//! `ringest flush`: asks a running node over HTTP.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+/// Bytes of an answer that are read; a node's are far shorter.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+#[derive(Debug, clap::Args)]
+pub struct FlushArgs {
+    /// Where the node listens.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
+    url: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    #[error("{url:?} is no address of a node; give http://HOST:PORT, such as http://127.0.0.1:8086")]
+    Url { url: String },
+    #[error("cannot reach a node at {authority}: {error}; check that it runs and that --url is its address")]
+    Unreachable { authority: String, error: io::Error },
+    #[error("lost the connection to {authority} before it answered: {error}; whether it flushed is unknown, try again")]
+    Cut { authority: String, error: io::Error },
+    #[error("{authority} did not answer in HTTP; check that --url is the address of a ringest node")]
+    NotHttp { authority: String },
+    #[error("the node at {authority} answered {status}: {message}")]
+    Refused { authority: String, status: u16, message: String },
+}
+
+/// Waits without limit: a flush takes as long as the lake needs.
+pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
+    let authority = authority(&args.url)?;
+    let mut stream = TcpStream::connect(&authority)
+        .map_err(|error| FlushError::Unreachable { authority: authority.clone(), error })?;
+    let answer =
+        ask(&mut stream, &authority).map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
+    match status(&answer) {
+        Some(200..=299) => Ok(()),
+        Some(status) => Err(FlushError::Refused { authority, status, message: message(&answer) }),
+        None if answer.is_empty() => Err(FlushError::Cut { authority, error: io::ErrorKind::UnexpectedEof.into() }),
+        None => Err(FlushError::NotHttp { authority }),
+    }
+}
+
+/// `host:port` of an `http://` URL without a path; port 80 when it has none.
+fn authority(url: &str) -> Result<String, FlushError> {
+    let refused = || FlushError::Url { url: url.to_owned() };
+    let authority = url.strip_prefix("http://").ok_or_else(refused)?.trim_end_matches('/');
+    if authority.is_empty() || authority.contains(|c: char| c == '/' || c == '@' || c.is_whitespace() || c.is_control())
+    {
+        return Err(refused());
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (authority, "80"),
+    };
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(refused());
+    }
+    Ok(format!("{host}:{port}"))
+}
+
+fn ask(stream: &mut TcpStream, authority: &str) -> io::Result<Vec<u8>> {
+    let request =
+        format!("POST /api/flush HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// The status, if this is HTTP. No interim answer can come first: the request expects none.
+fn status(answer: &[u8]) -> Option<u16> {
+    let line = answer.strip_prefix(b"HTTP/1.1 ").or(answer.strip_prefix(b"HTTP/1.0 "))?;
+    std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
+}
+
+/// What the body says: the `message` of its JSON, or all of it.
+fn message(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(answer);
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
+    let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let message = json.as_ref().and_then(|json| json.get("message")?.as_str());
+    match message.unwrap_or(body) {
+        "" => "no reason was given; see the node's log".to_owned(),
+        message => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8086", "127.0.0.1:8086"),
+            ("http://[::1]:8086/", "[::1]:8086"),
+            ("http://[::1]", "[::1]:80"),
+            ("http://node", "node:80"),
+        ] {
+            assert_eq!(authority(url).unwrap(), expected);
+        }
+        for url in ["", "127.0.0.1:8086", "https://x:1", "http://", "http://x:y", "http://x:1/api", "http://x\r\n:1"] {
+            assert!(authority(url).is_err(), "{url:?}");
+        }
+    }
+
+    /// What `run` makes of a node that answers with these bytes.
+    fn answered(answer: &'static [u8]) -> Result<(), String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let node = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let filled = stream.read(&mut request).unwrap();
+            stream.write_all(answer).unwrap();
+            String::from_utf8_lossy(&request[..filled]).into_owned()
+        });
+        let result = run(&FlushArgs { url });
+        assert!(node.join().unwrap().starts_with("POST /api/flush HTTP/1.1\r\n"));
+        result.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn answers() {
+        assert_eq!(answered(b"HTTP/1.1 204 No Content\r\n\r\n"), Ok(()));
+        let refused =
+            answered(b"HTTP/1.1 503 Service Unavailable\r\n\r\n{\"code\":\"unavailable\",\"message\":\"disk full\"}");
+        assert!(refused.unwrap_err().ends_with("answered 503: disk full"));
+        assert!(answered(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap_err().ends_with("see the node's log"));
+        assert!(answered(b"SSH-2.0-x\r\n").unwrap_err().contains("did not answer in HTTP"));
+        assert!(answered(b"").unwrap_err().contains("before it answered"));
+    }
+}
