@@ -3,7 +3,6 @@
 //! The modules stand in the order in which a request meets them; docs/ARCHITECTURE.md is the map.
 
 pub mod budget;
-pub mod budget;
 pub mod config;
 pub mod metrics;
 
@@ -29,4 +28,5 @@ pub mod server;
 
 pub mod tools;
 
+#[cfg(feature = "lake")]
 pub mod cli;

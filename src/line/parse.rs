@@ -370,7 +370,8 @@ impl Parser<'_> {
                 b',' if in_fields && !escaped => commas += 1,
                 b'"' if in_fields && !escaped && equals > commas => match string_end(body, at + 1) {
                     Some(end) => at = end,
-                    None => at = body.len() - 1,
+                    // A CR at its end is inside of the string.
+                    None => return (body.len(), body.len()),
                 },
                 _ => {}
             }

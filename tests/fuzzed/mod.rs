@@ -1,0 +1,5 @@
+//! What the fuzz targets in `fuzz/` run, as ordinary functions: the tests call them with generated input.
+#![allow(clippy::unwrap_used)]
+
+pub mod http;
+pub mod line;
