@@ -6,3 +6,4 @@ mod fuzzed;
 mod line_agreement;
 mod line_cases;
 mod line_strategy;
+mod table_model;
