@@ -304,6 +304,7 @@ fn parse_number(token: &str) -> Result<Value, ErrorKind> {
         if !is_float(token) {
             return Err(ErrorKind::InvalidNumber);
         }
+        // Correctly rounded for every mantissa; an exponent counts as 655 359 at most, which only a mantissa of as many digits can tell.
         let float: f64 = token.parse().map_err(|_| ErrorKind::InvalidNumber)?;
         if float.is_finite() { Ok(Value::Float(float)) } else { Err(ErrorKind::FloatOutOfRange) }
     }
