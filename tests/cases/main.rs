@@ -6,4 +6,5 @@ mod fuzzed;
 mod line_agreement;
 mod line_cases;
 mod line_strategy;
+mod replayed;
 mod table_model;

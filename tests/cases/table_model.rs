@@ -37,12 +37,18 @@ fn a_bad_line_takes_everything_back() {
 
 #[test]
 fn a_field_twice_in_a_point_keeps_the_last_value() {
-    requests(&["m a=1,b=2,c=3,b=4,d=5 1", "m a=1,b=2,a=2i 2", "m b=\"x\",c=1,b=\"yz\" 3\nn b=\"x\",b=\"yz\",b=\"\" 3"], None);
+    requests(
+        &["m a=1,b=2,c=3,b=4,d=5 1", "m a=1,b=2,a=2i 2", "m b=\"x\",c=1,b=\"yz\" 3\nn b=\"x\",b=\"yz\",b=\"\" 3"],
+        None,
+    );
 }
 
 #[test]
 fn fields_come_and_go() {
-    requests(&["m a=1,b=1,c=1 1\nm a=2,c=2 2\nm c=3 3\nm d=4 4\nm c=5,b=5,a=5 5\nm a=6,b=6,c=6,d=6 6\nm b=7 7"; 3], None);
+    requests(
+        &["m a=1,b=1,c=1 1\nm a=2,c=2 2\nm c=3 3\nm d=4 4\nm c=5,b=5,a=5 5\nm a=6,b=6,c=6,d=6 6\nm b=7 7"; 3],
+        None,
+    );
 }
 
 #[test]

@@ -1,0 +1,34 @@
+//! The bodies of the fuzz targets with generated input, so that no target waits for a fuzzer to fail.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::fuzzed;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn http_from_nearly_right_requests(plan in any::<[u8; 4]>(), parts in vec(prop::sample::select(&[
+        "POST /write?db=d HTTP/1.1\r\n", "GET /ping HTTP/1.0\r\n", "Host: h\r\n", "Content-Length: 5\r\n", "Content-Length: 0\r\n",
+        "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n", "Connection: close\r\n", "\r\n", "hello", "5\r\nhello\r\n",
+        "0\r\n\r\n", "3;x=y\r\nabc\r\n", "\n", " ", "\0", "T: x\r\n", "ff\r\n", "+5\r\n", "HTTP/1.1 POST /\r\n\r\n",
+    ][..]), 0..12)) {
+        fuzzed::http::http(&[&plan[..], parts.concat().as_bytes()].concat());
+    }
+
+    #[test]
+    fn http_from_any_bytes(data in vec(any::<u8>(), 0..300)) {
+        fuzzed::http::http(&data);
+    }
+
+    #[test]
+    fn gunzip_from_any_bytes(data in vec(any::<u8>(), 0..2_000)) {
+        fuzzed::gunzip::gunzip(&data);
+    }
+
+    #[test]
+    fn buffer_operations(data in vec(any::<u8>(), 0..100)) {
+        fuzzed::buffer::buffer(&data);
+    }
+}
