@@ -1,0 +1,307 @@
+//! The thread that gathers parts, decides when an epoch is complete, and publishes epochs in order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use tokio::sync::watch;
+
+use crate::budget::{Budget, Reservation};
+use crate::catalog::{Catalog, Table};
+use crate::metrics::Metrics;
+use crate::table::SealedTable;
+
+use super::encode::Origin;
+use super::job::{Job, TableDay};
+use super::partition::{DayPart, file_name, folder, split};
+use super::publish::{Failure, Publisher, Staged};
+use super::{Part, Progress};
+
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+pub(super) enum Command {
+    Part(Part),
+    /// No more parts will come: publish what is there, and stop trying at this moment.
+    Finish(Instant),
+}
+
+/// What is not committed yet; read by `Lake::finish` when it gives up.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    pub epochs: AtomicU64,
+    pub rows: AtomicU64,
+}
+
+/// What the lake's threads share.
+pub(super) struct Shared {
+    pub catalog: Arc<Catalog>,
+    pub metrics: Arc<Metrics>,
+    pub budget: Arc<Budget>,
+    pub backlog: Arc<Backlog>,
+    pub progress: watch::Sender<Progress>,
+}
+
+/// An epoch on its way into the lake: rows by table and day, ready to be tried any number of times.
+struct Epoch {
+    number: u64,
+    jobs: Vec<TableDay>,
+    rows: u64,
+    /// Of the rows; given back when they are committed.
+    _memory: Vec<Reservation>,
+}
+
+pub(super) struct Coordinator {
+    data_dir: PathBuf,
+    publisher: Publisher,
+    shared: Shared,
+    commands: Receiver<Command>,
+    /// Jobs for the helpers, and for this thread too.
+    jobs: (Sender<Job>, Receiver<Job>),
+    /// By shard: it has left every epoch up to this one.
+    left: Vec<u64>,
+    pending: BTreeMap<u64, Vec<SealedTable>>,
+    /// Everything up to this epoch is in the lake.
+    committed: u64,
+    /// When to give up, once no more parts come.
+    give_up: Option<Instant>,
+    /// Part of the names of the next attempt's files.
+    n: u32,
+}
+
+impl Coordinator {
+    pub fn new(
+        data_dir: &Path,
+        publisher: Publisher,
+        shared: Shared,
+        commands: Receiver<Command>,
+        jobs: (Sender<Job>, Receiver<Job>),
+        shards: usize,
+    ) -> Self {
+        let committed = shared.progress.borrow().committed;
+        Self {
+            data_dir: data_dir.to_owned(),
+            publisher,
+            shared,
+            commands,
+            jobs,
+            left: vec![committed; shards],
+            pending: BTreeMap::new(),
+            committed,
+            give_up: None,
+            n: 0,
+        }
+    }
+
+    /// Works until `Finish` or until the lake is dropped. An error says why rows are left.
+    pub fn run(mut self) -> Result<(), String> {
+        while self.give_up.is_none() {
+            match self.commands.recv() {
+                Ok(command) => self.take(command),
+                // Dropped without `finish`: nobody waits for what is left.
+                Err(_) => return Ok(()),
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                self.take(command);
+            }
+            while let Some(epoch) = self.next_epoch() {
+                self.publish(epoch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, command: Command) {
+        let part = match command {
+            Command::Finish(give_up) => {
+                self.give_up = Some(give_up);
+                return;
+            }
+            Command::Part(part) => part,
+        };
+        if let Some(left) = self.left.get_mut(part.shard) {
+            *left = part.epoch.max(*left);
+        }
+        let rows: usize = part.tables.iter().map(|table| table.rows.time.len()).sum();
+        self.shared.backlog.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.pending.entry(part.epoch).or_insert_with(|| {
+            self.shared.backlog.epochs.fetch_add(1, Ordering::Relaxed);
+            Vec::new()
+        });
+        self.pending.entry(part.epoch).or_default().extend(part.tables);
+    }
+
+    /// The lowest epoch that every shard has left; at the end of the node, any epoch.
+    fn next_epoch(&mut self) -> Option<Epoch> {
+        let left = if self.give_up.is_some() { u64::MAX } else { self.left.iter().copied().min().unwrap_or(0) };
+        let next = self.pending.first_entry().filter(|entry| *entry.key() <= left);
+        let Some(next) = next else {
+            if left != u64::MAX && left > self.committed {
+                self.advance(left);
+            }
+            return None;
+        };
+        let (number, tables) = next.remove_entry();
+        Some(self.prepare(number, tables))
+    }
+
+    /// Splits an epoch's rows by table and day, with the newest schema of each table.
+    fn prepare(&self, number: u64, tables: Vec<SealedTable>) -> Epoch {
+        let mut by_day: BTreeMap<(u32, i64), Vec<Arc<DayPart>>> = BTreeMap::new();
+        let mut memory = Vec::new();
+        let mut rows = 0;
+        for SealedTable { table, rows: table_rows, memory: share } in tables {
+            memory.push(share);
+            rows += table_rows.time.len() as u64;
+            for (day, part) in split(table_rows) {
+                by_day.entry((table.id, day)).or_default().push(Arc::new(part));
+            }
+        }
+        let mut newest: BTreeMap<u32, Arc<Table>> = BTreeMap::new();
+        let job = |((id, day), parts)| {
+            let table = newest.entry(id).or_insert_with(|| self.shared.catalog.table(id));
+            TableDay { table: Arc::clone(table), day, parts }
+        };
+        Epoch { number, jobs: by_day.into_iter().map(job).collect(), rows, _memory: memory }
+    }
+
+    /// Tries until the epoch is committed. An error ends the coordinator.
+    fn publish(&mut self, epoch: Epoch) -> Result<(), String> {
+        let mut wait = RETRY_FIRST;
+        self.n = 0;
+        while !epoch.jobs.is_empty() {
+            let failure = match self.attempt(&epoch) {
+                Ok(files) => {
+                    self.count(&files);
+                    break;
+                }
+                Err(failure) => failure,
+            };
+            self.shared.metrics.publish_failures.inc();
+            match failure {
+                Failure::Again(reason) => {
+                    self.report(reason.clone());
+                    self.wait(wait, &reason)?;
+                    wait = (wait * 2).min(RETRY_MAX);
+                }
+                Failure::Stop(reason) => {
+                    self.report(reason.clone());
+                    return self.hold(reason);
+                }
+            }
+        }
+        let backlog = &self.shared.backlog;
+        backlog.rows.fetch_sub(epoch.rows, Ordering::Relaxed);
+        backlog.epochs.fetch_sub(1, Ordering::Relaxed);
+        drop(epoch.jobs);
+        self.advance(epoch.number.max(self.committed));
+        Ok(())
+    }
+
+    /// One attempt: all files aside, then published. On failure nothing is left aside.
+    fn attempt(&mut self, epoch: &Epoch) -> Result<Vec<Staged>, Failure> {
+        let files = self.encode(epoch);
+        self.n += 1;
+        let aside: Vec<PathBuf> = (0..epoch.jobs.len()).map(|job| self.aside(epoch.number, job)).collect();
+        let result = files.and_then(|files| {
+            self.publisher.publish(epoch.number, &files, &self.shared.catalog)?;
+            Ok(files)
+        });
+        if result.is_err() {
+            for path in aside {
+                // What cannot be removed now is overwritten by the next attempt or cleared at the next start.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        result
+    }
+
+    fn aside(&self, epoch: u64, job: usize) -> PathBuf {
+        self.data_dir.join("tmp").join(format!("{epoch:013}-{job}.part"))
+    }
+
+    /// Writes the files of all jobs aside, with the help of the other lake threads.
+    fn encode(&self, epoch: &Epoch) -> Result<Vec<Staged>, Failure> {
+        let node = self.publisher.node();
+        let (done, results) = unbounded();
+        for (index, input) in epoch.jobs.iter().enumerate() {
+            let folder = folder(&input.table, input.day);
+            let job = Job {
+                input: input.clone(),
+                origin: Origin { node, epoch: epoch.number },
+                aside: self.aside(epoch.number, index),
+                target: format!("{folder}/{}", file_name(epoch.number, self.n, node)),
+                done: done.clone(),
+            };
+            // This thread holds a receiver: the channel is open.
+            let _ = self.jobs.0.send(job);
+        }
+        drop(done);
+        while let Ok(job) = self.jobs.1.try_recv() {
+            job.run(&self.shared.budget);
+        }
+        let results: Vec<Result<Staged, String>> = results.iter().collect();
+        results.into_iter().collect::<Result<Vec<Staged>, String>>().map_err(Failure::Again)
+    }
+
+    fn count(&self, files: &[Staged]) {
+        let metrics = &self.shared.metrics;
+        metrics.files_written.inc_by(files.len() as u64);
+        metrics.file_bytes_written.inc_by(files.iter().map(|file| file.written.bytes).sum());
+        metrics.rows_written.inc_by(files.iter().map(|file| file.written.rows).sum());
+    }
+
+    fn advance(&mut self, committed: u64) {
+        self.committed = committed;
+        self.shared.metrics.epoch_committed.set(committed as i64);
+        self.shared.progress.send_modify(|progress| {
+            if progress.failure.take().is_some() {
+                tracing::info!("publishing works again: epoch {committed} is committed");
+            }
+            progress.committed = committed;
+        });
+    }
+
+    fn report(&self, reason: String) {
+        self.shared.progress.send_modify(|progress| {
+            progress.failed_attempts += 1;
+            if progress.failure.as_deref() != Some(&*reason) {
+                tracing::error!("{reason}");
+                progress.failure = Some(reason.into());
+            }
+        });
+    }
+
+    /// Waits before the next attempt and takes parts meanwhile. An error: there is no time for another attempt.
+    fn wait(&mut self, wait: Duration, reason: &str) -> Result<(), String> {
+        let until = Instant::now() + wait;
+        loop {
+            if self.give_up.is_some_and(|give_up| give_up <= until) {
+                return Err(reason.to_owned());
+            }
+            match self.commands.recv_deadline(until) {
+                Ok(command) => self.take(command),
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) if self.give_up.is_some() => {
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(reason.to_owned()),
+            }
+        }
+    }
+
+    /// Publishes nothing more and keeps the rows that come, until the node ends.
+    fn hold(&mut self, reason: String) -> Result<(), String> {
+        while self.give_up.is_none() {
+            match self.commands.recv() {
+                Ok(command) => self.take(command),
+                Err(_) => break,
+            }
+        }
+        Err(reason)
+    }
+}

@@ -1,0 +1,218 @@
+//! A column's values in file order, for one row group at a time.
+//!
+//! Memory beyond the input: the values of one column of one row group, and per column with a moderate number of gaps
+//! three bits per input row (such a column has at least a byte per row itself).
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::table::{FieldColumn, Presence};
+
+use super::partition::{DayPart, count};
+use super::sort::Sorted;
+
+/// A column with fewer values than one row in eight is gathered value by value instead of row by row.
+const SPARSE: usize = 8;
+
+/// Which rows of a row group have a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    All,
+    /// One byte per row, 1 if it has a value.
+    Flags(Vec<u8>),
+    /// The rows with a value, ascending.
+    Rows(Vec<u32>),
+}
+
+/// Gathers the columns of one job.
+pub(super) struct Gather<'a> {
+    parts: &'a [Arc<DayPart>],
+    sorted: &'a Sorted,
+    /// By part and row: its position. Made when the first sparse column asks.
+    positions: OnceLock<Vec<Vec<u32>>>,
+}
+
+/// How to find the values of one column; lives as long as the job, so that every row group uses it again.
+pub(super) enum Plan<'a> {
+    /// No row has a value.
+    Empty,
+    /// By part.
+    Dense(Vec<Lookup>),
+    /// By part.
+    Sparse(Vec<Option<&'a FieldColumn>>),
+}
+
+impl Plan<'_> {
+    /// Bytes on the heap.
+    pub fn bytes(&self) -> usize {
+        let Self::Dense(lookups) = self else {
+            return 0;
+        };
+        lookups.iter().map(|lookup| if let Lookup::Bits { words, .. } = lookup { 12 * words.len() } else { 0 }).sum()
+    }
+}
+
+/// From a row of a part to the index of its value.
+pub(super) enum Lookup {
+    /// The part has no value in this column.
+    Missing,
+    /// Value i belongs to row i; the first rows, so many, have one.
+    Prefix(u32),
+    /// A bit per row, and by word of bits how many values lie before it.
+    Bits { words: Vec<u64>, before: Vec<u32> },
+}
+
+impl Lookup {
+    fn new(part: &DayPart, column: Option<&FieldColumn>) -> Self {
+        let Some(column) = column else {
+            return Self::Missing;
+        };
+        let Presence::Sparse(rows) = &column.presence else {
+            return Self::Prefix(count(&column.values) as u32);
+        };
+        let mut words = vec![0u64; part.rows().div_ceil(64)];
+        for row in rows {
+            words[*row as usize / 64] |= 1 << (row % 64);
+        }
+        let mut sum = 0;
+        let mut count_up = |word: &u64| {
+            let before = sum;
+            sum += word.count_ones();
+            before
+        };
+        let before = words.iter().map(&mut count_up).collect();
+        Self::Bits { words, before }
+    }
+
+    #[inline]
+    fn find(&self, row: u32) -> Option<usize> {
+        match self {
+            Self::Missing => None,
+            Self::Prefix(values) => (row < *values).then_some(row as usize),
+            Self::Bits { words, before } => {
+                let (word, bit) = (words[row as usize / 64], row % 64);
+                let lower = word & ((1 << bit) - 1);
+                (word >> bit & 1 == 1).then(|| (before[row as usize / 64] + lower.count_ones()) as usize)
+            }
+        }
+    }
+}
+
+impl<'a> Gather<'a> {
+    pub fn new(parts: &'a [Arc<DayPart>], sorted: &'a Sorted) -> Self {
+        Self { parts, sorted, positions: OnceLock::new() }
+    }
+
+    pub fn plan(&self, ordinal: u32) -> Plan<'a> {
+        let columns: Vec<Option<&FieldColumn>> = self.parts.iter().map(|part| part.field(ordinal)).collect();
+        let values: usize = columns.iter().flatten().map(|column| count(&column.values)).sum();
+        if values == 0 {
+            Plan::Empty
+        } else if values < self.sorted.sources.len() / SPARSE {
+            Plan::Sparse(columns)
+        } else {
+            Plan::Dense(self.parts.iter().zip(columns).map(|(part, column)| Lookup::new(part, column)).collect())
+        }
+    }
+
+    /// The values of `rows` without gaps into `out` (emptied first), and which rows have one. `value(part, index)` reads
+    /// value `index` of the column in `part`.
+    pub fn column<T>(
+        &self,
+        plan: &Plan<'_>,
+        rows: Range<usize>,
+        value: impl Fn(usize, usize) -> T,
+        out: &mut Vec<T>,
+    ) -> Filled {
+        out.clear();
+        match plan {
+            Plan::Empty => Filled::Rows(Vec::new()),
+            Plan::Dense(lookups) => self.dense(lookups, rows, value, out),
+            Plan::Sparse(columns) => self.sparse(columns, rows, value, out),
+        }
+    }
+
+    fn dense<T>(
+        &self,
+        lookups: &[Lookup],
+        rows: Range<usize>,
+        value: impl Fn(usize, usize) -> T,
+        out: &mut Vec<T>,
+    ) -> Filled {
+        let positions = self.sorted.positions(rows.clone());
+        let sources = &self.sorted.sources[positions.clone()];
+        let single = positions.len() == rows.len();
+        let full = |(lookup, part): (&Lookup, &Arc<DayPart>)| matches!(lookup, Lookup::Prefix(n) if *n as usize == part.rows());
+        if single && lookups.iter().zip(self.parts).all(full) {
+            out.extend(sources.iter().map(|source| value(source.part as usize, source.row as usize)));
+            return Filled::All;
+        }
+        let mut flags = Vec::with_capacity(rows.len());
+        let mut before = positions.start;
+        for row in rows.clone() {
+            let end = if single { before + 1 } else { self.sorted.positions(row..row + 1).end };
+            // The last write that has the field wins.
+            let found = self.sorted.sources[before..end].iter().rev().find_map(|source| {
+                lookups[source.part as usize].find(source.row).map(|index| value(source.part as usize, index))
+            });
+            flags.push(u8::from(found.is_some()));
+            out.extend(found);
+            before = end;
+        }
+        if out.len() == rows.len() { Filled::All } else { Filled::Flags(flags) }
+    }
+
+    fn sparse<T>(
+        &self,
+        columns: &[Option<&FieldColumn>],
+        rows: Range<usize>,
+        value: impl Fn(usize, usize) -> T,
+        out: &mut Vec<T>,
+    ) -> Filled {
+        let all = self.positions.get_or_init(|| self.positions());
+        let wanted = self.sorted.positions(rows.clone());
+        let mut found: Vec<(u32, u32, u32)> = Vec::new();
+        for (part, column) in columns.iter().enumerate() {
+            let Some(column) = column else { continue };
+            let positions = &all[part];
+            let mut add = |row: usize, index: u32| {
+                let position = positions[row];
+                if wanted.contains(&(position as usize)) {
+                    found.push((position, part as u32, index));
+                }
+            };
+            match &column.presence {
+                Presence::Dense => (0..count(&column.values)).for_each(|index| add(index, index as u32)),
+                Presence::Sparse(rows) => rows.iter().zip(0..).for_each(|(row, index)| add(*row as usize, index)),
+            }
+        }
+        found.sort_unstable();
+        let mut filled: Vec<u32> = Vec::with_capacity(found.len());
+        for (position, part, index) in found {
+            let row = (self.sorted.row_of(position as usize) - rows.start) as u32;
+            let value = value(part as usize, index as usize);
+            match out.last_mut() {
+                // Positions of one row ascend in order of writing.
+                Some(last) if filled.last() == Some(&row) => *last = value,
+                _ => {
+                    filled.push(row);
+                    out.push(value);
+                }
+            }
+        }
+        Filled::Rows(filled)
+    }
+
+    fn positions(&self) -> Vec<Vec<u32>> {
+        let mut positions: Vec<Vec<u32>> = self.parts.iter().map(|part| vec![0; part.rows()]).collect();
+        for (position, source) in (0..).zip(&self.sorted.sources) {
+            positions[source.part as usize][source.row as usize] = position;
+        }
+        positions
+    }
+
+    /// Bytes on the heap.
+    pub fn bytes(&self) -> usize {
+        self.positions.get().map_or(0, |_| 4 * self.sorted.sources.len())
+    }
+}

@@ -1,0 +1,51 @@
+//! One lake job: the rows of one table and day become a file aside. Any lake thread may do it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam::channel::Sender;
+
+use crate::budget::{Budget, Consumer, Reservation};
+use crate::catalog::Table;
+
+use super::encode::{Input, Origin, write_file};
+use super::partition::DayPart;
+use super::publish::Staged;
+
+/// The rows of all shards for one table and day.
+#[derive(Clone, Debug)]
+pub(super) struct TableDay {
+    /// With every column that a part may have.
+    pub table: Arc<Table>,
+    pub day: i64,
+    pub parts: Vec<Arc<DayPart>>,
+}
+
+pub(super) struct Job {
+    pub input: TableDay,
+    pub origin: Origin,
+    pub aside: PathBuf,
+    pub target: String,
+    pub done: Sender<Result<Staged, String>>,
+}
+
+impl Job {
+    /// Writes the file and tells the result. A panic of the encoder is a failure of the job: its rows stay in memory
+    /// and the other tables go on.
+    pub fn run(self, budget: &Arc<Budget>) {
+        let mut memory = Reservation::new(budget, Consumer::Encoder);
+        let input =
+            Input { table: &self.input.table, parts: &self.input.parts, origin: self.origin, path: &self.aside };
+        let result = match catch_unwind(AssertUnwindSafe(|| write_file(&input, &mut memory))) {
+            Ok(Ok(written)) => Ok(Staged { aside: self.aside, target: self.target, written }),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!(
+                "cannot encode {}: the encoder failed, which is a fault of ringest (the log shows where); please report it",
+                self.target
+            )),
+        };
+        // Nobody listens any more when the lake gives up at its deadline.
+        let _ = self.done.send(result);
+    }
+}

@@ -1,0 +1,266 @@
+//! The log of what belongs to the lake: `state/manifest`, append-only, a checksum per record (docs/FORMATS.md).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memchr::memmem;
+
+use super::LakeError;
+
+/// Random, drawn once per data directory; part of every file name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NodeId([u8; 8]);
+
+#[cfg(test)]
+impl NodeId {
+    pub fn of_test(id: u64) -> Self {
+        Self(id.to_be_bytes())
+    }
+}
+
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+const MAGIC: &[u8; 8] = b"ringmani";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 24;
+/// Begins each record. No UTF-8 text holds its first byte, so paths in records never look like it.
+const MARK: [u8; 4] = *b"\xF7rec";
+/// Mark, length and checksum.
+const PREFIX_BYTES: usize = 12;
+
+/// One fact about an epoch. Paths are relative to the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// The files `adds` are about to appear; once they are committed, `removes` go.
+    Intent { epoch: u64, adds: Vec<String>, removes: Vec<String> },
+    /// The adds of every open intent of the epoch are part of the lake.
+    Commit { epoch: u64 },
+    /// The adds of every open intent of the epoch have been unlinked.
+    Abort { epoch: u64 },
+}
+
+impl Record {
+    pub fn epoch(&self) -> u64 {
+        match self {
+            Self::Intent { epoch, .. } | Self::Commit { epoch } | Self::Abort { epoch } => *epoch,
+        }
+    }
+}
+
+/// The open manifest.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    file: File,
+    path: PathBuf,
+    node: NodeId,
+    /// Of the next record.
+    sequence: u64,
+    /// Where the next record goes.
+    end: u64,
+    /// A write or sync has failed: nobody knows what is on disk, and nothing may be built on it.
+    poisoned: bool,
+}
+
+/// What `Manifest::open` found.
+pub(super) struct Opened {
+    pub manifest: Manifest,
+    pub records: Vec<Record>,
+    /// Bytes of a torn record that were cut off the end.
+    pub torn_bytes: u64,
+}
+
+impl Manifest {
+    /// Makes a manifest with a new node id; it appears whole or not at all.
+    pub fn create(path: &Path) -> Result<Self, LakeError> {
+        let error = |source| LakeError::Io { action: "create", path: path.to_owned(), source };
+        let mut id = [0; 8];
+        getrandom::fill(&mut id).map_err(|random| error(io::Error::other(random)))?;
+        let node = NodeId(id);
+        let aside = path.with_extension("new");
+        let write = || -> io::Result<File> {
+            let mut file = File::create(&aside)?;
+            file.write_all(&header(node))?;
+            file.sync_all()?;
+            std::fs::rename(&aside, path)?;
+            if let Some(folder) = path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
+            Ok(file)
+        };
+        let file = write().map_err(error)?;
+        Ok(Self { file, path: path.to_owned(), node, sequence: 0, end: HEADER_BYTES as u64, poisoned: false })
+    }
+
+    /// Reads the manifest, cuts a torn last record off and syncs what is left: records that a killed process left in the
+    /// page cache must not be acted upon before they are durable.
+    pub fn open(path: &Path) -> Result<Opened, LakeError> {
+        let error = |source| LakeError::Io { action: "read", path: path.to_owned(), source };
+        let bytes = std::fs::read(path).map_err(error)?;
+        let node = read_header(&bytes, path)?;
+        let mut records = Vec::new();
+        let mut end = HEADER_BYTES;
+        while let Some((record, next)) = read_record(&bytes, end, records.len() as u64) {
+            records.push(record);
+            end = next;
+        }
+        if whole_record_after(&bytes, end, records.len() as u64) {
+            return Err(LakeError::ManifestDamaged { path: path.to_owned(), offset: end as u64 });
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(error)?;
+        let sync = || -> io::Result<()> {
+            file.set_len(end as u64)?;
+            file.sync_all()
+        };
+        sync().map_err(error)?;
+        let sequence = records.len() as u64;
+        let manifest = Self { file, path: path.to_owned(), node, sequence, end: end as u64, poisoned: false };
+        Ok(Opened { manifest, records, torn_bytes: (bytes.len() - end) as u64 })
+    }
+
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends a record and syncs it.
+    ///
+    /// # Errors
+    /// After a failed write or sync the manifest takes no record any more: after a failed sync the kernel may have
+    /// dropped the bytes and report the next sync as good. What holds is found out by the next start.
+    pub fn append(&mut self, record: &Record) -> io::Result<()> {
+        if self.poisoned {
+            return Err(io::Error::other("an earlier write or sync of it has failed"));
+        }
+        let bytes = encode(record, self.sequence);
+        self.poisoned = true;
+        self.file.write_all_at(&bytes, self.end)?;
+        self.file.sync_data()?;
+        self.poisoned = false;
+        self.end += bytes.len() as u64;
+        self.sequence += 1;
+        Ok(())
+    }
+}
+
+fn header(node: NodeId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&node.0);
+    let checksum = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError> {
+    let damaged = || LakeError::ManifestDamaged { path: path.to_owned(), offset: 0 };
+    let mut at = 0;
+    let magic: [u8; 8] = take(bytes, &mut at).ok_or_else(damaged)?;
+    let version = take(bytes, &mut at).map(u32::from_le_bytes).ok_or_else(damaged)?;
+    if magic != *MAGIC {
+        return Err(damaged());
+    }
+    if version != VERSION {
+        return Err(LakeError::ManifestVersion { path: path.to_owned(), version });
+    }
+    let node = take(bytes, &mut at).ok_or_else(damaged)?;
+    let checksum = take(bytes, &mut at).map(u32::from_le_bytes).ok_or_else(damaged)?;
+    if checksum != crc32fast::hash(&bytes[..HEADER_BYTES - 4]) {
+        return Err(damaged());
+    }
+    Ok(NodeId(node))
+}
+
+fn encode(record: &Record, sequence: u64) -> Vec<u8> {
+    let (kind, adds, removes): (u8, &[String], &[String]) = match record {
+        Record::Intent { adds, removes, .. } => (1, adds, removes),
+        Record::Commit { .. } => (2, &[], &[]),
+        Record::Abort { .. } => (3, &[], &[]),
+    };
+    let mut body = Vec::new();
+    body.extend_from_slice(&sequence.to_le_bytes());
+    body.push(kind);
+    body.extend_from_slice(&record.epoch().to_le_bytes());
+    for paths in [adds, removes] {
+        body.extend_from_slice(&(paths.len() as u32).to_le_bytes());
+        for path in paths {
+            // A path has three names of at most 255 bytes and a file name.
+            body.extend_from_slice(&(path.len() as u16).to_le_bytes());
+            body.extend_from_slice(path.as_bytes());
+        }
+    }
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
+    bytes.extend_from_slice(&MARK);
+    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// The record at `at` with its sequence number and the place behind it; `None` unless it is whole and intact.
+fn read_any(bytes: &[u8], mut at: usize) -> Option<(u64, Record, usize)> {
+    if take::<4>(bytes, &mut at)? != MARK {
+        return None;
+    }
+    let len = u32::from_le_bytes(take(bytes, &mut at)?) as usize;
+    let checksum = u32::from_le_bytes(take(bytes, &mut at)?);
+    let end = at.checked_add(len)?;
+    let body = bytes.get(at..end)?;
+    if crc32fast::hash(body) != checksum {
+        return None;
+    }
+    let mut at = 0;
+    let sequence = u64::from_le_bytes(take(body, &mut at)?);
+    let [kind] = take(body, &mut at)?;
+    let epoch = u64::from_le_bytes(take(body, &mut at)?);
+    let adds = paths(body, &mut at)?;
+    let removes = paths(body, &mut at)?;
+    let record = match kind {
+        1 => Record::Intent { epoch, adds, removes },
+        2 => Record::Commit { epoch },
+        3 => Record::Abort { epoch },
+        _ => return None,
+    };
+    (at == body.len()).then_some((sequence, record, end))
+}
+
+fn read_record(bytes: &[u8], at: usize, sequence: u64) -> Option<(Record, usize)> {
+    let (found, record, end) = read_any(bytes, at)?;
+    (found == sequence).then_some((record, end))
+}
+
+/// Whether a whole record with sequence number `sequence` or later lies anywhere behind `at`. Each record is synced before
+/// the next is written, so that a crash cannot tear any but the last.
+fn whole_record_after(bytes: &[u8], at: usize, sequence: u64) -> bool {
+    memmem::find_iter(&bytes[at..], &MARK)
+        .any(|found| read_any(bytes, at + found).is_some_and(|(found, ..)| found >= sequence))
+}
+
+fn paths(body: &[u8], at: &mut usize) -> Option<Vec<String>> {
+    let count = u32::from_le_bytes(take(body, at)?);
+    (0..count).map(|_| path(body, at)).collect()
+}
+
+fn path(body: &[u8], at: &mut usize) -> Option<String> {
+    let len = u16::from_le_bytes(take(body, at)?) as usize;
+    let end = at.checked_add(len)?;
+    let path = body.get(*at..end)?.to_vec();
+    *at = end;
+    String::from_utf8(path).ok()
+}
+
+fn take<const N: usize>(bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
+    let end = at.checked_add(N)?;
+    let taken = bytes.get(*at..end)?.try_into().ok()?;
+    *at = end;
+    Some(taken)
+}

@@ -1,0 +1,184 @@
+//! The lake: sealed tables become sorted, deduplicated Parquet files, published epoch by epoch.
+//!
+//! Shards hand over their parts ([`Lake::submit`]); an epoch whose parts are complete is split by table and day, each
+//! (table, day) is sorted and encoded by one of the lake's threads into a file aside, and the files of the whole epoch
+//! become visible and durable together (`publish`). Epochs are committed in order. What cannot be written stays in memory
+//! and is tried again.
+
+mod chunk;
+mod column;
+mod coordinator;
+mod encode;
+mod gather;
+mod job;
+mod manifest;
+mod pages;
+mod partition;
+mod publish;
+mod recover;
+mod series;
+mod sort;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use tokio::sync::watch;
+
+use crate::budget::Budget;
+use crate::catalog::Catalog;
+use crate::metrics::Metrics;
+use crate::table::SealedTable;
+
+use coordinator::{Backlog, Command, Coordinator, Shared};
+use job::Job;
+use publish::Publisher;
+
+/// How a lake is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub data_dir: PathBuf,
+    /// Lake threads, at least one.
+    pub threads: usize,
+    pub shards: usize,
+}
+
+/// A shard has left every epoch up to `epoch`; `tables` are its rows of exactly this epoch.
+#[derive(Debug)]
+pub struct Part {
+    pub shard: usize,
+    pub epoch: u64,
+    pub tables: Vec<SealedTable>,
+}
+
+/// How far publication has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Every epoch up to this one is in the lake.
+    pub committed: u64,
+    /// Why the last attempt failed, as a sentence; it is being made again unless the sentence says that it has stopped.
+    pub failure: Option<Arc<str>>,
+    pub failed_attempts: u64,
+}
+
+/// Why a lake cannot be opened, or not be finished in time.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    #[error("cannot {action} {path}: {source}")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{path} is damaged at byte {offset}, and intact records follow: what the lake holds is not certain. \
+         Restore the file from a backup, or move state/ and lake/ away together and start with an empty lake"
+    )]
+    ManifestDamaged { path: PathBuf, offset: u64 },
+    #[error(
+        "{path} has format version {version}, which this version of ringest does not know: start the version that wrote it"
+    )]
+    ManifestVersion { path: PathBuf, version: u32 },
+    #[error(
+        "{path} is missing, but {lake} holds Parquet files: it is not certain which of them are whole. \
+         Restore state/ from a backup, or move the files out of lake/ and start with an empty lake"
+    )]
+    ManifestMissing { path: PathBuf, lake: PathBuf },
+    #[error("{manifest} names the file {file:?}, which is not in the lake: restore the manifest from a backup")]
+    ManifestPath { manifest: PathBuf, file: String },
+    #[error("cannot start a lake thread: {0}")]
+    Thread(io::Error),
+    #[error("{epochs} epochs with {rows} rows are not in the lake: {reason}")]
+    Unpublished { epochs: u64, rows: u64, reason: String },
+}
+
+/// The running lake.
+pub struct Lake {
+    epoch_floor: u64,
+    commands: Sender<Command>,
+    progress: watch::Receiver<Progress>,
+    backlog: Arc<Backlog>,
+    /// The coordinator's last word.
+    ended: Receiver<Result<(), String>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Lake {
+    /// Brings the data directory into order (a publication that was cut off is taken back) and starts the threads.
+    ///
+    /// # Errors
+    /// The manifest is damaged, or missing beside files; a folder or file cannot be read or written; no thread starts.
+    pub fn open(
+        options: Options,
+        catalog: Arc<Catalog>,
+        metrics: Arc<Metrics>,
+        budget: Arc<Budget>,
+    ) -> Result<Self, LakeError> {
+        let recovered = recover::recover(&options.data_dir)?;
+        let epoch_floor = recovered.epoch_floor;
+        metrics.epoch_committed.set(epoch_floor as i64);
+        let (progress, watcher) = watch::channel(Progress { committed: epoch_floor, ..Progress::default() });
+        let backlog = Arc::new(Backlog::default());
+        let (commands, inbox) = unbounded();
+        let jobs = unbounded::<Job>();
+        let mut threads = Vec::new();
+        for index in 1..options.threads.max(1) {
+            let (queue, budget) = (jobs.1.clone(), Arc::clone(&budget));
+            threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
+        }
+        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress };
+        let publisher = Publisher::new(options.data_dir.clone(), recovered.manifest);
+        let coordinator = Coordinator::new(&options.data_dir, publisher, shared, inbox, jobs, options.shards);
+        let (last_word, ended) = bounded(1);
+        threads.push(spawn(0, move || {
+            // Nobody listens when the lake was dropped without `finish`.
+            let _ = last_word.send(coordinator.run());
+        })?);
+        Ok(Self { epoch_floor, commands, progress: watcher, backlog, ended, threads })
+    }
+
+    /// The last epoch in manifest or lake: new epochs must lie above it.
+    pub fn epoch_floor(&self) -> u64 {
+        self.epoch_floor
+    }
+
+    /// Takes a part. Never blocks: its memory is bounded by the budget.
+    pub fn submit(&self, part: Part) {
+        // The coordinator listens until the lake is finished or dropped.
+        let _ = self.commands.send(Command::Part(part));
+    }
+
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Publishes all that was submitted and ends the threads.
+    ///
+    /// # Errors
+    /// At `give_up` something is still not committed; the threads are left behind then, for the process to end.
+    pub fn finish(self, give_up: Instant) -> Result<(), LakeError> {
+        /// What the coordinator may take to notice that its time is up.
+        const GRACE: Duration = Duration::from_millis(100);
+        let _ = self.commands.send(Command::Finish(give_up));
+        let reason = match self.ended.recv_deadline(give_up + GRACE) {
+            Ok(Ok(())) => {
+                for thread in self.threads {
+                    // The coordinator has said its last word, and helpers end with it.
+                    let _ = thread.join();
+                }
+                return Ok(());
+            }
+            Ok(Err(reason)) => reason,
+            Err(_) => "the time given for it is over".to_owned(),
+        };
+        let epochs = self.backlog.epochs.load(Ordering::Relaxed);
+        let rows = self.backlog.rows.load(Ordering::Relaxed);
+        Err(LakeError::Unpublished { epochs, rows, reason })
+    }
+}
+
+fn spawn(index: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
+    std::thread::Builder::new().name(format!("lake-{index}")).spawn(work).map_err(LakeError::Thread)
+}

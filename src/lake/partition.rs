@@ -1,0 +1,205 @@
+//! Rows split by UTC day, and the place of a day's files in the lake.
+
+use std::sync::Arc;
+
+use crate::catalog::{Table, encode_path_segment};
+use crate::table::{FieldColumn, Presence, Rows, Run, SeriesSet, Strings, Values};
+
+use super::manifest::NodeId;
+
+const DAY_NS: i64 = 86_400_000_000_000;
+const UNSEEN: u32 = u32::MAX;
+
+/// The rows of one sealed table that fall on one day, in order of arrival.
+#[derive(Debug)]
+pub(super) struct DayPart {
+    pub time: Vec<i64>,
+    /// Index into `keys`, one per row.
+    pub series: Vec<u32>,
+    pub runs: Vec<Run>,
+    /// Ascending by ordinal; columns without a value are left out, so that many days of a wide table stay small.
+    pub fields: Vec<(u32, FieldColumn)>,
+    /// Shared by all days of the sealed table.
+    pub keys: Arc<SeriesSet>,
+}
+
+impl DayPart {
+    pub fn rows(&self) -> usize {
+        self.time.len()
+    }
+
+    /// The values of the field with this ordinal, if any row has one.
+    pub fn field(&self, ordinal: u32) -> Option<&FieldColumn> {
+        let at = self.fields.binary_search_by_key(&ordinal, |(ordinal, _)| *ordinal).ok()?;
+        self.fields.get(at).map(|(_, column)| column)
+    }
+}
+
+/// Days since 1970-01-01 in UTC; before it they are negative.
+pub(super) fn day_of(time: i64) -> i64 {
+    time.div_euclid(DAY_NS)
+}
+
+/// Splits a table's rows by day, ascending. Rows of a single day, the usual case, are moved and not copied.
+pub(super) fn split(rows: Rows) -> Vec<(i64, DayPart)> {
+    let (Some(first), Some(last)) = (rows.time.iter().min(), rows.time.iter().max()) else {
+        return Vec::new();
+    };
+    let (first, last) = (day_of(*first), day_of(*last));
+    if first == last {
+        let fields = (0..).zip(rows.fields).filter(|(_, column)| count(&column.values) > 0).collect();
+        let keys = Arc::new(rows.keys);
+        return vec![(first, DayPart { time: rows.time, series: rows.series, runs: rows.runs, fields, keys })];
+    }
+    split_days(rows)
+}
+
+/// Where a row goes: which of the days, and which row of it.
+#[derive(Clone, Copy)]
+struct Target {
+    day: u32,
+    row: u32,
+}
+
+fn split_days(rows: Rows) -> Vec<(i64, DayPart)> {
+    let mut days: Vec<i64> = rows.time.iter().map(|time| day_of(*time)).collect();
+    days.sort_unstable();
+    days.dedup();
+    let keys = Arc::new(rows.keys);
+    let empty = || DayPart { time: vec![], series: vec![], runs: vec![], fields: vec![], keys: Arc::clone(&keys) };
+    let mut parts: Vec<DayPart> = days.iter().map(|_| empty()).collect();
+
+    let mut targets = Vec::with_capacity(rows.time.len());
+    let mut runs = rows.runs.iter().peekable();
+    let mut request = 0;
+    let mut previous = 0;
+    for (row, (time, series)) in rows.time.iter().zip(&rows.series).enumerate() {
+        while let Some(run) = runs.next_if(|run| run.first_row as usize <= row) {
+            request = run.request;
+        }
+        let day = day_of(*time);
+        // Neighbours mostly share their day.
+        if days[previous] != day {
+            previous = days.partition_point(|other| *other < day);
+        }
+        let part = &mut parts[previous];
+        let target = Target { day: previous as u32, row: part.time.len() as u32 };
+        targets.push(target);
+        part.time.push(*time);
+        part.series.push(*series);
+        if part.runs.last().is_none_or(|run| run.request != request) {
+            part.runs.push(Run { first_row: target.row, request });
+        }
+    }
+
+    let mut slots = vec![UNSEEN; days.len()];
+    for (ordinal, column) in (0..).zip(rows.fields) {
+        for (day, piece) in split_column(column, &targets, &mut slots) {
+            parts[day as usize].fields.push((ordinal, piece));
+        }
+    }
+    days.into_iter().zip(parts).collect()
+}
+
+/// The column's pieces with their days. `slots` has an entry per day and is `UNSEEN` throughout before and after.
+fn split_column(column: FieldColumn, targets: &[Target], slots: &mut [u32]) -> Vec<(u32, FieldColumn)> {
+    let FieldColumn { values, presence } = column;
+    let mut pieces: Vec<(u32, FieldColumn)> = Vec::new();
+    for index in 0..count(&values) {
+        let row = match &presence {
+            Presence::Dense => index,
+            Presence::Sparse(rows) => rows[index] as usize,
+        };
+        let target = targets[row];
+        let slot = &mut slots[target.day as usize];
+        if *slot == UNSEEN {
+            *slot = pieces.len() as u32;
+            let presence = match presence {
+                Presence::Dense => Presence::Dense,
+                Presence::Sparse(_) => Presence::Sparse(Vec::new()),
+            };
+            pieces.push((target.day, FieldColumn { values: empty_like(&values), presence }));
+        }
+        let piece = &mut pieces[*slot as usize].1;
+        push_from(&mut piece.values, &values, index);
+        if let Presence::Sparse(rows) = &mut piece.presence {
+            rows.push(target.row);
+        }
+    }
+    for (day, _) in &pieces {
+        slots[*day as usize] = UNSEEN;
+    }
+    pieces
+}
+
+pub(super) fn count(values: &Values) -> usize {
+    match values {
+        Values::Float(values) => values.len(),
+        Values::Integer(values) => values.len(),
+        Values::Unsigned(values) => values.len(),
+        Values::Boolean(values) => values.len(),
+        Values::String(values) => values.len(),
+    }
+}
+
+fn empty_like(values: &Values) -> Values {
+    match values {
+        Values::Float(_) => Values::Float(Vec::new()),
+        Values::Integer(_) => Values::Integer(Vec::new()),
+        Values::Unsigned(_) => Values::Unsigned(Vec::new()),
+        Values::Boolean(_) => Values::Boolean(Vec::new()),
+        Values::String(_) => Values::String(Strings::default()),
+    }
+}
+
+/// Appends value `index` of `from` to `to`; both have one type.
+fn push_from(to: &mut Values, from: &Values, index: usize) {
+    match (to, from) {
+        (Values::Float(to), Values::Float(from)) => to.push(from[index]),
+        (Values::Integer(to), Values::Integer(from)) => to.push(from[index]),
+        (Values::Unsigned(to), Values::Unsigned(from)) => to.push(from[index]),
+        (Values::Boolean(to), Values::Boolean(from)) => to.push(from[index]),
+        (Values::String(to), Values::String(from)) => to.push(from.get(index)),
+        _ => unreachable!("a piece is made from its own column"),
+    }
+}
+
+/// The folder of a table's day, relative to the data directory, with `/` between its parts.
+pub(super) fn folder(table: &Table, day: i64) -> String {
+    let bucket = encode_path_segment(&table.bucket.name);
+    let measurement = encode_path_segment(&table.name);
+    format!("lake/{bucket}/{measurement}/day={}", Day(day))
+}
+
+/// The name of a file; names of one folder sort by epoch, then by `n`.
+pub(super) fn file_name(epoch: u64, n: u32, node: NodeId) -> String {
+    format!("{epoch:013}-{n:04}-{node}.parquet")
+}
+
+/// The epoch in the name of a lake file; `None` for names that ringest does not give.
+pub(super) fn epoch_of(file_name: &str) -> Option<u64> {
+    let mut parts = file_name.strip_suffix(".parquet")?.split('-');
+    let epoch = parts.next().filter(|digits| digits.len() >= 13)?.parse().ok()?;
+    parts.next()?.parse::<u32>().ok()?;
+    Some(epoch)
+}
+
+/// Days since 1970-01-01, shown as `YYYY-MM-DD`.
+struct Day(i64);
+
+impl std::fmt::Display for Day {
+    /// Days to civil date in the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Years begin on 1 March here, so that the leap day is a year's last; an era is 400 years.
+        let shifted = self.0 + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}

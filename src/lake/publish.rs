@@ -1,0 +1,177 @@
+//! The steps that make an epoch's files part of the lake, in the order that a crash at any point leaves it whole:
+//! files aside and synced; intent; names; folders synced; catalog; commit.
+//!
+//! Nothing but this module and recovery changes the lake or the manifest, so that another target (object storage, where a
+//! commit is one put-if-absent) has one place to go.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
+use crate::catalog::Catalog;
+
+use super::encode::Written;
+use super::manifest::{Manifest, NodeId, Record};
+
+/// Folders remembered as durable; more than a node writes to between two starts, and a few MiB.
+const DURABLE_FOLDERS_MAX: usize = 16 * 1024;
+
+/// A file written aside, and where it belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Staged {
+    /// Absolute, below `tmp/`.
+    pub aside: PathBuf,
+    /// Relative to the data directory.
+    pub target: String,
+    pub written: Written,
+}
+
+/// Why an epoch could not be published.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing of the attempt is left; it may be made again.
+    Again(String),
+    /// What is on disk is unknown until the next start looks.
+    Stop(String),
+}
+
+/// Publishes epochs, one at a time.
+pub(super) struct Publisher {
+    data_dir: PathBuf,
+    manifest: Manifest,
+    /// Folders whose names are durable, with all that lie above them.
+    durable: HashSet<PathBuf>,
+}
+
+impl Publisher {
+    pub fn new(data_dir: PathBuf, manifest: Manifest) -> Self {
+        Self { data_dir, manifest, durable: HashSet::new() }
+    }
+
+    pub fn node(&self) -> NodeId {
+        self.manifest.node()
+    }
+
+    /// Makes `files`, written aside and synced, the files of `epoch`.
+    pub fn publish(&mut self, epoch: u64, files: &[Staged], catalog: &Catalog) -> Result<(), Failure> {
+        self.make_folders(files)?;
+        self.intend(epoch, files)?;
+        let placed = self.place(files).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
+        if let Err(reason) = placed {
+            self.undo(epoch, files, &reason)?;
+            return Err(Failure::Again(reason));
+        }
+        self.commit(epoch)
+    }
+
+    /// Makes the folders of `files`, durably: a folder is lost with its files if its name in the folder above is.
+    pub(super) fn make_folders(&mut self, files: &[Staged]) -> Result<(), Failure> {
+        if self.durable.len() > DURABLE_FOLDERS_MAX {
+            self.durable.clear();
+        }
+        for folder in folders(files) {
+            let mut path = self.data_dir.clone();
+            for name in folder.components() {
+                let above = path.clone();
+                path.push(name);
+                if self.durable.contains(&path) {
+                    continue;
+                }
+                match fs::create_dir(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(Failure::Again(format!("cannot create {}: {error}", path.display())));
+                    }
+                    _ => {}
+                }
+                sync_folder(&above)
+                    .map_err(|error| Failure::Again(format!("cannot sync {}: {error}", above.display())))?;
+                self.durable.insert(path.clone());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn intend(&mut self, epoch: u64, files: &[Staged]) -> Result<(), Failure> {
+        let adds = files.iter().map(|file| file.target.clone()).collect();
+        self.record(&Record::Intent { epoch, adds, removes: Vec::new() })
+    }
+
+    /// Gives the files their names, never over an existing one.
+    pub(super) fn place(&self, files: &[Staged]) -> Result<(), String> {
+        for file in files {
+            let target = self.data_dir.join(&file.target);
+            rename_new(&file.aside, &target).map_err(|error| format!("cannot place {}: {error}", target.display()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_folders(&self, files: &[Staged]) -> Result<(), String> {
+        for folder in folders(files) {
+            let folder = self.data_dir.join(folder);
+            sync_folder(&folder).map_err(|error| format!("cannot sync {}: {error}", folder.display()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self, epoch: u64) -> Result<(), Failure> {
+        self.record(&Record::Commit { epoch })
+    }
+
+    /// Takes back what `place` did after an intent, and closes the intent. A file whose name was taken by a stranger
+    /// still lies aside; the stranger's file is left alone.
+    fn undo(&mut self, epoch: u64, files: &[Staged], reason: &str) -> Result<(), Failure> {
+        for file in files.iter().filter(|file| !file.aside.exists()) {
+            let target = self.data_dir.join(&file.target);
+            match fs::remove_file(&target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Failure::Stop(format!(
+                        "{reason}; then {} could not be taken back: {error}; restart the node",
+                        target.display()
+                    )));
+                }
+                _ => {}
+            }
+        }
+        self.sync_folders(files)
+            .map_err(|error| Failure::Stop(format!("{reason}; then: {error}; restart the node")))?;
+        self.record(&Record::Abort { epoch })
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), Failure> {
+        self.manifest.append(record).map_err(|error| {
+            Failure::Stop(format!(
+                "cannot write {}: {error}; publishing has stopped, free space or repair the disk and restart the node",
+                self.manifest.path().display()
+            ))
+        })
+    }
+}
+
+fn save(catalog: &Catalog) -> Result<(), String> {
+    catalog.save().map_err(|error| format!("cannot save the catalog: {error}"))
+}
+
+/// The distinct folders of `files`, relative to the data directory.
+fn folders(files: &[Staged]) -> BTreeSet<&Path> {
+    files.iter().filter_map(|file| Path::new(&file.target).parent()).collect()
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Renames `from` to `to`, which must not exist. File systems without RENAME_NOREPLACE (NFS) do it by a hard link.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        result => Ok(result?),
+    }
+}
