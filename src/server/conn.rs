@@ -11,12 +11,9 @@ use super::node::{Life, now_ns};
 use super::shard::Shard;
 use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
 use crate::net::{Buf, PADDING, SMALL_BYTES};
-use crate::write::{self, Admit, Outcome, Padded, Plan, Stamp};
+use crate::write::{self, Admit, Outcome, Padded, Plan, Stamp, VERSION_HEADER};
 
 const _: () = assert!(PADDING == write::PADDING, "pooled buffers carry the padding that the parsers read");
-
-/// The value of X-Influxdb-Version: clients that parse it see a server compatible with 1.8.
-const VERSION_HEADER: &str = concat!("1.8.10-ringest-", env!("CARGO_PKG_VERSION"));
 
 /// Most bytes of one read: large bodies come fastest in pieces that stay in the cache.
 const READ_BYTES_MAX: usize = 512 << 10;
@@ -210,6 +207,10 @@ impl Conn<'_> {
     async fn flush(&mut self) -> Option<End> {
         self.wait(Wait::Node);
         let result = self.shard.flush().await;
+        let result = match &result {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(&**failure),
+        };
         let response = self.shard.ingest.borrow().flushed(result);
         self.answer(response, now_ns())
     }

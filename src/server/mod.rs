@@ -25,7 +25,7 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::budget::Budget;
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{Config, Durability};
+use crate::config::Config;
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Bound, Ring, RingError};
@@ -103,8 +103,8 @@ impl Node {
         let options =
             lake::Options { data_dir: data_dir.path().to_owned(), threads: config.lake_threads, shards: config.shards };
         let lake = Lake::open(options, Arc::clone(&catalog), Arc::clone(&metrics), Arc::clone(&budget))?;
-        let health = Arc::new(write::Health::default());
-        let context = write::Context { config: Arc::new(config), catalog, metrics, budget, health };
+        let kernel = write::kernel(config.simd);
+        let context = write::Context { config: Arc::new(config), catalog, metrics, budget, kernel };
         Ok(Self::new(context, lake, drained))
     }
 }
@@ -152,14 +152,11 @@ fn start_shards(node: &Arc<Node>, bound: &Bound) -> Result<Vec<JoinHandle<()>>, 
 
 fn say_started(node: &Node, data_dir: &DataDir, bound: &Bound) {
     let config = &node.context.config;
-    let durability = match config.durability {
-        Durability::Memory => "memory",
-    };
     tracing::info!(
         listen = %bound.address(),
         data_dir = %data_dir.path().display(),
-        simd = write::simd_path(config.simd),
-        durability,
+        simd = node.context.kernel.name(),
+        durability = config.durability.name(),
         shards = config.shards,
         lake_threads = config.lake_threads,
         memory_limit_bytes = config.memory_bytes_max,

@@ -99,7 +99,7 @@ impl Node {
     }
 
     pub fn set_lake_failure(&self, failure: Option<Arc<str>>) {
-        self.context.health.set_lake_failure(failure);
+        self.context.metrics.set_failure(failure);
     }
 }
 
