@@ -69,12 +69,6 @@ impl Listener {
     }
 }
 
-/// Whether an accept failed for want of descriptors or memory, so that the next one would fail too until something is released.
-pub fn accept_is_exhausted(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
-}
-
 /// Whether an accept failed for a reason that lies in that one connection (accept(2), "Error handling").
 pub fn accept_lost_connection(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);

@@ -5,7 +5,7 @@ mod pool;
 mod ring;
 mod stream;
 
-pub use listener::{BindError, Bound, Listener, accept_is_exhausted, accept_lost_connection};
+pub use listener::{BindError, Bound, Listener, accept_lost_connection};
 pub use pool::{Buf, PADDING, Pool, SMALL_BYTES};
 pub use ring::{Ring, RingError, spawn};
 pub use stream::Stream;

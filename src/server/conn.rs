@@ -31,6 +31,9 @@ const UNWANTED_BYTES_MAX: u64 = 64 << 10;
 /// discard the answer. More than the largest default body, so that a client that reads only after it has sent sees its 413.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
+/// A client that sends less in the time of [`Wait::End`] is not waited for.
+const LINGER_PROGRESS_BYTES_MIN: usize = 64 << 10;
+
 /// How long a request waits for memory, with its socket unread, before it is answered with 503.
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
 const MEMORY_WAIT_STEP: Duration = Duration::from_millis(10);
@@ -193,7 +196,7 @@ impl Conn<'_> {
             Outcome::Flush => Some(Need::Flush),
             Outcome::Reply(response) => {
                 if is_write {
-                    shard.wrote();
+                    shard.wrote(has_stored(&response));
                     shard.node.context.metrics.write_seconds.observe(began.elapsed().as_secs_f64());
                 }
                 self.answer(response, now_ns).map(Need::End)
@@ -204,7 +207,11 @@ impl Conn<'_> {
     async fn flush(&mut self) -> Option<End> {
         self.wait(Wait::Node);
         let result = self.shard.flush().await;
-        let response = self.shard.ingest.borrow().flushed(result.as_ref().map(|()| ()).map_err(|failure| &**failure));
+        let result = match &result {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(&**failure),
+        };
+        let response = self.shard.ingest.borrow().flushed(result);
         self.answer(response, now_ns())
     }
 
@@ -268,7 +275,7 @@ impl Conn<'_> {
             return Some(Some(self.answer_last(response)));
         }
         if self.state.phase() == Phase::Idle && self.shard.node.life() != Life::Serving {
-            return Some(Some(End::Linger));
+            return Some(Some(End::Close));
         }
         self.wait_for_bytes();
         let (result, buf) = self.connection.stream.read(std::mem::take(&mut self.buf), READ_BYTES_MAX).await;
@@ -349,14 +356,21 @@ impl Conn<'_> {
         self.wait(Wait::End);
         self.buf = Buf::default();
         self.buf = self.shard.pool.take_small();
-        let mut bytes = 0;
+        let (mut bytes, mut progress) = (0, 0);
         while bytes < LINGER_BYTES_MAX {
             self.buf.set_filled(0);
             let (result, buf) = stream.read(std::mem::take(&mut self.buf), READ_BYTES_MAX).await;
             self.buf = buf;
             match result {
                 Ok(0) | Err(_) => return,
-                Ok(more) => bytes += more,
+                Ok(more) => {
+                    bytes += more;
+                    progress += more;
+                }
+            }
+            if progress >= LINGER_PROGRESS_BYTES_MIN {
+                progress = 0;
+                self.wait(Wait::End);
             }
         }
     }
@@ -380,6 +394,11 @@ impl Asked {
             request_id: &self.request_id,
         }
     }
+}
+
+/// Whether a write's answer says that points may have been stored.
+fn has_stored(response: &Response) -> bool {
+    matches!(response.status, Status::NoContent | Status::UnprocessableContent)
 }
 
 /// Whether the body, if there is one, costs less to read than a new connection. One that waits for `100 Continue` is not sent at all.

@@ -36,7 +36,7 @@ impl Wait {
             // Longer than clients keep connections in their pools, so that they close first.
             Self::Request => Some(Duration::from_secs(300)),
             Self::Head | Self::Body | Self::Answer => Some(Duration::from_secs(30)),
-            Self::End => Some(Duration::from_secs(5)),
+            Self::End => Some(Duration::from_secs(3)),
             Self::Node => None,
         }
     }
@@ -129,5 +129,66 @@ impl Connections {
     /// Cuts all connections.
     pub fn cut(&self) {
         self.open.borrow().values().for_each(|connection| connection.stream.shut_down(Shutdown::Both));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::budget::Budget;
+    use crate::net::{Bound, Listener, Pool, Ring};
+
+    /// Sweeps until the connection is late for `wait`; hands over both ends and the result of a read that was pending meanwhile.
+    fn late(wait: Wait, test: impl AsyncFnOnce(&Connection, TcpStream, std::io::Result<usize>)) {
+        let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = TcpStream::connect(bound.address()).unwrap();
+        let pool = Pool::new(&Budget::new(1 << 20), 1 << 16);
+        Ring::new().unwrap().block_on(async {
+            let connections = Connections::default();
+            let (number, connection) = connections.enter(Listener::from(bound).accept().await.unwrap());
+            connections.set_wait(&connection, wait);
+            let sweeps = async {
+                let ticks = wait.limit().unwrap().as_millis() / SWEEP_INTERVAL.as_millis();
+                for _ in 1..ticks {
+                    connections.sweep();
+                }
+                // The read is pending by then.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                assert!(!connection.is_late());
+                connections.sweep();
+            };
+            let ((result, _), ()) = tokio::join!(connection.stream.read(pool.take_small(), 100), sweeps);
+            test(&connection, client, result).await;
+            connections.leave(number);
+            assert!(connections.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_slow_request_can_still_be_answered() {
+        for wait in [Wait::Head, Wait::Body] {
+            late(wait, async |connection, mut client, result| {
+                assert!(matches!(result, Ok(0)), "{result:?}");
+                assert!(connection.is_late());
+                connection.stream.write_all(b"too late".to_vec()).await.0.unwrap();
+                connection.stream.shut_down(Shutdown::Write);
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).unwrap();
+                assert_eq!(answer, "too late");
+            });
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed() {
+        late(Wait::Request, async |connection, mut client, result| {
+            assert!(matches!(result, Ok(0)), "{result:?}");
+            assert!(!connection.is_late());
+            assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+        });
     }
 }

@@ -106,10 +106,12 @@ impl Shard {
         self.node.epochs.entered(self.index, turn.current, ingest.open_bytes());
     }
 
-    /// A write has changed the open tables.
-    pub fn wrote(&self) {
-        let open_bytes = self.ingest.borrow().open_bytes();
-        self.node.epochs.wrote(self.index, open_bytes);
+    /// A write has been answered; `has_stored`: the open tables may have changed.
+    pub fn wrote(&self, has_stored: bool) {
+        if has_stored {
+            let open_bytes = self.ingest.borrow().open_bytes();
+            self.node.epochs.wrote(self.index, open_bytes);
+        }
         self.node.flush_if_full();
     }
 

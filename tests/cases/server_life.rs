@@ -1,0 +1,200 @@
+//! Birth and death of a node, and many connections.
+
+use std::net::TcpStream;
+use std::process::Output;
+use std::time::Duration;
+
+use crate::node::{Client, Node, PATIENCE, ringest};
+
+const LINE: &str = "weather,city=Oslo temperature=21.5 1700000000000000000\n";
+
+/// A start that must fail; its sentence on standard error.
+fn refusal(args: &[&str]) -> String {
+    let Output { status, stderr, .. } = ringest("serve").args(args).output().unwrap();
+    assert_eq!(status.code(), Some(1), "{status}");
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn the_start_line_says_what_runs() {
+    let node = Node::start(&["--shards", "2"]);
+    let line = &node.seen[node.seen.len() - 1];
+    for part in
+        ["\"data_dir\":\"/", "\"durability\":\"memory\"", "\"shards\":2", "\"simd\":", "\"listen\":\"127.0.0.1:"]
+    {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(!line.contains("127.0.0.1:0\""), "{line}");
+}
+
+#[test]
+fn a_second_node_on_the_data_is_refused_with_the_holders_pid() {
+    let node = Node::start(&[]);
+    let data_dir = node.data_dir().to_str().unwrap();
+    let sentence = refusal(&["--listen", "127.0.0.1:0", "--data-dir", data_dir]);
+    assert!(sentence.contains(&format!("process {}", node.pid())), "{sentence}");
+    assert!(sentence.contains("--data-dir"), "{sentence}");
+    assert_eq!(node.request("GET", "/ping", b"").status, 204);
+}
+
+#[test]
+fn a_taken_port_is_refused_by_name() {
+    let node = Node::start(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let address = node.address().to_string();
+    let sentence = refusal(&["--listen", &address, "--data-dir", dir.path().to_str().unwrap()]);
+    assert!(sentence.contains(&address) && sentence.contains("--listen"), "{sentence}");
+}
+
+#[test]
+fn a_port_is_free_again_at_once() {
+    let node = Node::start(&[]);
+    let address = node.address().to_string();
+    assert_eq!(node.write("d", LINE).status, 204);
+    let dir = node.stop();
+    let node = Node::start_in(dir, &["--listen", &address]);
+    assert_eq!(node.write("d", LINE).status, 204);
+}
+
+#[test]
+fn listens_on_ipv6() {
+    let node = Node::start(&["--listen", "[::1]:0"]);
+    assert!(node.address().is_ipv6());
+    assert_eq!(node.write("d", LINE).status, 204);
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_well() {
+    for signal in ["TERM", "INT"] {
+        let mut node = Node::start(&[]);
+        let mut idle = node.connect();
+        idle.request("GET", "/ping", b"");
+        assert_eq!(idle.answer().status, 204);
+        assert_eq!(node.write("d", LINE).status, 204);
+        node.signal(signal);
+        assert_eq!(node.wait().code(), Some(0));
+        idle.expect_end();
+        assert!(TcpStream::connect(node.address()).is_err());
+    }
+}
+
+#[test]
+fn a_request_in_flight_is_finished() {
+    let mut node = Node::start(&[]);
+    let mut client = node.connect();
+    client.send(format!("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n", LINE.len()));
+    client.send(&LINE[..10]);
+    // The node has the head when it tells another connection that it has this one open.
+    while node.metric("ringest_connections") < 2.0 {}
+    std::thread::sleep(Duration::from_millis(100));
+    node.signal("TERM");
+    node.wait_for_log("stopping");
+    client.send(&LINE[10..]);
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.header("Connection")), (204, Some("close")));
+    client.expect_end();
+    drop(client);
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
+fn a_request_that_never_ends_is_cut_in_time() {
+    let mut node = Node::start(&["--shutdown-timeout", "1s"]);
+    let mut client = node.connect();
+    client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 1000\r\n\r\nhalf");
+    while node.metric("ringest_connections") < 2.0 {}
+    std::thread::sleep(Duration::from_millis(100));
+    node.signal("TERM");
+    assert_eq!(node.wait().code(), Some(0));
+    client.expect_end();
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut node = Node::start(&[]);
+    let mut client = node.connect();
+    client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 1000\r\n\r\nhalf");
+    while node.metric("ringest_connections") < 2.0 {}
+    std::thread::sleep(Duration::from_millis(100));
+    node.signal("TERM");
+    node.wait_for_log("stopping");
+    node.signal("INT");
+    assert_eq!(node.wait().code(), Some(130));
+}
+
+#[test]
+fn a_killed_node_leaves_no_lock() {
+    let node = Node::start(&[]);
+    assert_eq!(node.write("d", LINE).status, 204);
+    let node = Node::start_in(node.kill(), &[]);
+    assert_eq!(node.write("d", LINE).status, 204);
+}
+
+/// The clients' ends are descriptors too.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+}
+
+#[test]
+fn a_thousand_idle_connections_cost_little() {
+    let node = Node::start(&["--shards", "2", "--memory-limit", "64MiB", "--max-body-size", "1MiB"]);
+    raise_descriptor_limit();
+    let mut clients: Vec<Client> = (0..1_000).map(|_| node.connect()).collect();
+    for client in clients.iter_mut().step_by(7) {
+        client.request("POST", "/write?db=d", LINE.as_bytes());
+        assert_eq!(client.answer().status, 204);
+    }
+    assert!(node.metric("ringest_connections") >= 1_000.0);
+    let bodies = node.metric("ringest_memory_bytes{consumer=\"bodies\"}");
+    assert!(bodies <= 32.0 * f64::from(1 << 20), "{bodies} bytes");
+    clients.clear();
+    let give_up = std::time::Instant::now() + PATIENCE;
+    while node.metric("ringest_connections") > 1.0 {
+        assert!(std::time::Instant::now() < give_up, "closed connections are forgotten");
+    }
+    node.stop();
+}
+
+#[test]
+fn too_little_memory_is_answered_with_a_retry() {
+    let node = Node::start(&["--memory-limit", "64MiB", "--max-body-size", "16MiB", "--shards", "1"]);
+    let head = "POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 16000000\r\n\r\n";
+    let mut clients: Vec<Client> = (0..8).map(|_| node.connect()).collect();
+    for client in &mut clients {
+        client.send(head);
+    }
+    let mut refused = 0;
+    let mut patience = Duration::from_secs(4);
+    for client in &mut clients {
+        // Those that were given memory wait for their bodies and hear nothing.
+        client.stream.set_read_timeout(Some(patience)).unwrap();
+        patience = Duration::from_millis(100);
+        if client.receive().is_ok() {
+            let answer = client.answer();
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert!(answer.header("Retry-After").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{answer:?}");
+            refused += 1;
+        }
+    }
+    assert!((1..8).contains(&refused), "{refused} refused");
+    assert_eq!(node.request("GET", "/health", b"").status, 200);
+}
+
+#[test]
+fn a_flush_answers_when_the_data_is_published() {
+    let node = Node::start(&["--flush-interval", "1h", "--shards", "2"]);
+    for _ in 0..20 {
+        assert_eq!(node.write("d", LINE).status, 204);
+        node.flush();
+    }
+}
+
+#[test]
+fn the_flush_command_asks_a_running_node() {
+    let node = Node::start(&["--flush-interval", "1h"]);
+    assert_eq!(node.write("d", LINE).status, 204);
+    let output = ringest("flush").args(["--url", &node.url()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
