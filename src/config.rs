@@ -27,6 +27,14 @@ pub enum Durability {
     Memory,
 }
 
+impl Durability {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// Which kernel scans line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Simd {

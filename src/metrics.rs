@@ -1,6 +1,6 @@
 //! Counters of the node and their Prometheus text (`GET /metrics`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -47,6 +47,8 @@ pub struct Metrics {
     pub publish_failures: Counter,
     /// The newest epoch whose files are committed.
     pub epoch_committed: Gauge,
+    /// Why the node is not well, as a sentence; `None` while it is.
+    failure: Mutex<Option<Arc<str>>>,
 }
 
 impl Metrics {
@@ -67,6 +69,7 @@ impl Metrics {
             rows_written: Counter::default(),
             publish_failures: Counter::default(),
             epoch_committed: Gauge::default(),
+            failure: Mutex::new(None),
             registry: Registry::default(),
         };
         registry.register("points", "Points written", metrics.points.clone());
@@ -98,11 +101,7 @@ impl Metrics {
             metrics.file_bytes_written.clone(),
         );
         registry.register("rows_written", "Rows in published Parquet files", metrics.rows_written.clone());
-        registry.register(
-            "publish_failures",
-            "Failed attempts to publish an epoch",
-            metrics.publish_failures.clone(),
-        );
+        registry.register("publish_failures", "Failed attempts to publish an epoch", metrics.publish_failures.clone());
         registry.register("epoch_committed", "Newest committed epoch", metrics.epoch_committed.clone());
         registry.register_collector(Box::new(Memory { budget: Arc::clone(budget) }));
         Arc::new(Self { registry, ..metrics })
@@ -111,6 +110,22 @@ impl Metrics {
     /// Counts an answer.
     pub fn answered(&self, status: u16) {
         self.requests.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    /// Counts points that were refused for `reason`.
+    pub fn dropped(&self, reason: &'static str, points: u64) {
+        if points > 0 {
+            self.points_dropped.get_or_create(&ReasonLabel { reason }).inc_by(points);
+        }
+    }
+
+    /// Says why the node is not well, or that it is again; `/health` repeats it.
+    pub fn set_failure(&self, failure: Option<Arc<str>>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -1,0 +1,263 @@
+//! The catalog in memory, and how columns are born.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::names::parquet_name;
+pub use super::persist::CatalogError;
+use super::persist::{Log, Record};
+use super::{Bucket, Column, FieldType, Table};
+
+/// What a request wants to bring into the world, all of it or nothing.
+#[derive(Debug)]
+pub struct Births<'a> {
+    pub bucket: &'a str,
+    /// Retention of the bucket, if it is born now.
+    pub retention: Option<Duration>,
+    pub tables: Vec<TableBirth<'a>>,
+}
+
+/// A table, new or known, and its columns that are to be born. Names are unescaped and distinct within each list.
+#[derive(Debug)]
+pub struct TableBirth<'a> {
+    pub measurement: &'a str,
+    pub tags: Vec<&'a str>,
+    pub fields: Vec<FieldBirth<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct FieldBirth<'a> {
+    pub name: &'a str,
+    pub kind: FieldType,
+}
+
+/// A table after the births, with the ordinals of the columns asked for (in the order of asking).
+#[derive(Debug)]
+pub struct Born {
+    pub table: Arc<Table>,
+    pub tags: Vec<u32>,
+    pub fields: Vec<u32>,
+}
+
+/// Nothing was born: a field has meanwhile got another type. The request is to be read again against the catalog as it is now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unborn;
+
+/// All buckets, tables and columns of the node.
+#[derive(Debug)]
+pub struct Catalog {
+    known: Mutex<Known>,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    buckets: Vec<Arc<Bucket>>,
+    bucket_ids: HashMap<Box<str>, u32>,
+    tables: Vec<Entry>,
+    table_ids: HashMap<u32, HashMap<Box<str>, u32>>,
+    /// Born and not yet durable.
+    unsaved: Vec<Record>,
+}
+
+/// A table with the indexes that births need.
+#[derive(Debug)]
+struct Entry {
+    table: Arc<Table>,
+    tags: HashMap<Box<str>, u32>,
+    fields: HashMap<Box<str>, u32>,
+    /// Lower-case Parquet names in use.
+    parquet_names: HashSet<String>,
+}
+
+impl Catalog {
+    /// Reads `dir/catalog`, or creates it.
+    ///
+    /// # Errors
+    /// The file cannot be read or created, is damaged, or is of another version.
+    pub fn open(dir: &Path) -> Result<Self, CatalogError> {
+        let (log, records) = Log::open(dir)?;
+        let mut known = Known::default();
+        for record in records {
+            known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
+        }
+        Ok(Self { known: Mutex::new(known), log: Mutex::new(log) })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // A panic aborts the process; a poisoned lock is never seen.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn bucket(&self, name: &str) -> Option<Arc<Bucket>> {
+        let known = self.known();
+        known.bucket_ids.get(name).map(|id| Arc::clone(&known.buckets[*id as usize]))
+    }
+
+    /// The table of a measurement, with all columns born so far.
+    pub fn find(&self, bucket: &str, measurement: &str) -> Option<Arc<Table>> {
+        let known = self.known();
+        let bucket = known.bucket_ids.get(bucket)?;
+        let table = known.table_ids.get(bucket)?.get(measurement)?;
+        Some(Arc::clone(&known.tables[*table as usize].table))
+    }
+
+    /// The table with this id, with all columns born so far. Ids come from tables, so the table exists.
+    pub fn table(&self, id: u32) -> Arc<Table> {
+        Arc::clone(&self.known().tables[id as usize].table)
+    }
+
+    /// Brings `births` into the world. What exists already is adopted.
+    ///
+    /// # Errors
+    /// A field exists with another type; nothing is born then.
+    pub fn bear(&self, births: &Births<'_>) -> Result<Vec<Born>, Unborn> {
+        let mut known = self.known();
+        if births.tables.iter().any(|birth| known.conflicts(births.bucket, birth)) {
+            return Err(Unborn);
+        }
+        let bucket = known.bear_bucket(births.bucket, births.retention);
+        Ok(births.tables.iter().map(|birth| known.bear_table(bucket, birth)).collect())
+    }
+
+    /// Makes all births so far durable.
+    ///
+    /// # Errors
+    /// The write or the sync failed; after a failed sync every later call fails too.
+    pub fn save(&self) -> io::Result<()> {
+        // Held over the write: a second caller must not return before the records that it relies on are durable.
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsaved = std::mem::take(&mut self.known().unsaved);
+        if unsaved.is_empty() {
+            return Ok(());
+        }
+        log.append(&unsaved).inspect_err(|_| {
+            let mut known = self.known();
+            let later = std::mem::replace(&mut known.unsaved, unsaved);
+            known.unsaved.extend(later);
+        })
+    }
+}
+
+impl Known {
+    fn conflicts(&self, bucket: &str, birth: &TableBirth<'_>) -> bool {
+        let table = self
+            .bucket_ids
+            .get(bucket)
+            .and_then(|bucket| self.table_ids.get(bucket))
+            .and_then(|tables| tables.get(birth.measurement));
+        let Some(table) = table else { return false };
+        let entry = &self.tables[*table as usize];
+        birth.fields.iter().any(|field| {
+            let known = entry.fields.get(field.name).map(|ordinal| entry.table.fields[*ordinal as usize].kind);
+            known.is_some_and(|kind| kind != field.kind)
+        })
+    }
+
+    fn bear_bucket(&mut self, name: &str, retention: Option<Duration>) -> u32 {
+        if let Some(id) = self.bucket_ids.get(name) {
+            return *id;
+        }
+        let retention_ns = retention.map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+        self.record(Record::Bucket { name: name.into(), retention_ns });
+        self.buckets.len() as u32 - 1
+    }
+
+    fn bear_table(&mut self, bucket: u32, birth: &TableBirth<'_>) -> Born {
+        let known = self.table_ids.get(&bucket).and_then(|tables| tables.get(birth.measurement)).copied();
+        let id = known.unwrap_or_else(|| {
+            self.record(Record::Table { bucket, name: birth.measurement.into() });
+            self.tables.len() as u32 - 1
+        });
+        let tags = birth.tags.iter().map(|name| self.bear_tag(id, name)).collect();
+        let fields = birth.fields.iter().map(|field| self.bear_field(id, *field)).collect();
+        Born { table: Arc::clone(&self.tables[id as usize].table), tags, fields }
+    }
+
+    fn bear_tag(&mut self, table: u32, name: &str) -> u32 {
+        let entry = &self.tables[table as usize];
+        if let Some(ordinal) = entry.tags.get(name) {
+            return *ordinal;
+        }
+        let clash = entry.fields.contains_key(name).then_some("tag");
+        let parquet = entry.free_name(name, clash);
+        let ordinal = entry.table.tags.len() as u32;
+        self.record(Record::Tag { table, name: name.into(), parquet });
+        ordinal
+    }
+
+    fn bear_field(&mut self, table: u32, field: FieldBirth<'_>) -> u32 {
+        let entry = &self.tables[table as usize];
+        if let Some(ordinal) = entry.fields.get(field.name) {
+            return *ordinal;
+        }
+        let clash = entry.tags.contains_key(field.name).then_some("field");
+        let parquet = entry.free_name(field.name, clash);
+        let ordinal = entry.table.fields.len() as u32;
+        self.record(Record::Field { table, kind: field.kind, name: field.name.into(), parquet });
+        ordinal
+    }
+
+    /// Applies a birth and remembers that it is to be saved.
+    fn record(&mut self, record: Record) {
+        self.unsaved.push(record.clone());
+        let applied = self.apply(record);
+        debug_assert!(applied.is_some(), "births refer to what exists");
+    }
+
+    /// `None` if the record refers to something that does not exist.
+    fn apply(&mut self, record: Record) -> Option<()> {
+        match record {
+            Record::Bucket { name, retention_ns } => {
+                let id = self.buckets.len() as u32;
+                let retention = retention_ns.map(Duration::from_nanos);
+                self.bucket_ids.insert(name.clone(), id);
+                self.buckets.push(Arc::new(Bucket { id, name, retention }));
+            }
+            Record::Table { bucket, name } => {
+                let id = self.tables.len() as u32;
+                let owner = Arc::clone(self.buckets.get(bucket as usize)?);
+                self.table_ids.entry(bucket).or_default().insert(name.clone(), id);
+                let table = Table { id, bucket: owner, name, tags: Vec::new(), fields: Vec::new() };
+                self.tables.push(Entry {
+                    table: Arc::new(table),
+                    tags: HashMap::new(),
+                    fields: HashMap::new(),
+                    parquet_names: HashSet::new(),
+                });
+            }
+            Record::Tag { table, name, parquet } => {
+                let entry = self.tables.get_mut(table as usize)?;
+                entry.parquet_names.insert(parquet.to_lowercase());
+                entry.tags.insert(name.clone(), entry.table.tags.len() as u32);
+                Arc::make_mut(&mut entry.table).tags.push(Column { name, parquet, kind: () });
+            }
+            Record::Field { table, kind, name, parquet } => {
+                let entry = self.tables.get_mut(table as usize)?;
+                entry.parquet_names.insert(parquet.to_lowercase());
+                entry.fields.insert(name.clone(), entry.table.fields.len() as u32);
+                Arc::make_mut(&mut entry.table).fields.push(Column { name, parquet, kind });
+            }
+        }
+        Some(())
+    }
+}
+
+impl Entry {
+    fn free_name(&self, name: &str, clash: Option<&str>) -> Box<str> {
+        let parquet = parquet_name(name, clash, |candidate| self.parquet_names.contains(candidate));
+        if parquet != name {
+            tracing::info!(
+                bucket = %self.table.bucket.name,
+                measurement = %self.table.name,
+                column = name,
+                parquet,
+                "the column's name is taken in Parquet; it is stored under another"
+            );
+        }
+        parquet.into()
+    }
+}

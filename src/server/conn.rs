@@ -1,0 +1,389 @@
+//! One connection: bytes in, answers out, in order. Every wait of a connection is in this file; what happens between a complete
+//! body and its answer is one synchronous call.
+
+use std::net::Shutdown;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::connections::{Connection, Wait};
+use super::node::{Life, now_ns};
+use super::shard::Shard;
+use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
+use crate::net::{Buf, PADDING, SMALL_BYTES};
+use crate::write::{self, Admit, Outcome, Padded, Plan, Stamp, VERSION_HEADER};
+
+const _: () = assert!(PADDING == write::PADDING, "pooled buffers carry the padding that the parsers read");
+
+/// Most bytes of one read: large bodies come fastest in pieces that stay in the cache.
+const READ_BYTES_MAX: usize = 512 << 10;
+
+/// Answers that wait to be sent together are sent when they have so many bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// A body has to bring so many bytes in the time of [`Wait::Body`], or its end.
+const PROGRESS_BYTES_MIN: usize = 4 << 10;
+
+/// Most bytes of a body that is read only to keep the connection when the answer is known without it.
+const UNWANTED_BYTES_MAX: u64 = 64 << 10;
+
+/// After a final answer, so many bytes that the client still sends are read and thrown away: closing at once would make its system
+/// discard the answer. More than the largest default body, so that a client that reads only after it has sent sees its 413.
+const LINGER_BYTES_MAX: usize = 64 << 20;
+
+/// How long a request waits for memory, with its socket unread, before it is answered with 503.
+const MEMORY_WAIT: Duration = Duration::from_secs(2);
+const MEMORY_WAIT_STEP: Duration = Duration::from_millis(10);
+
+/// Serves a connection to its end.
+pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
+    let mut conn = Conn {
+        shard,
+        connection: &connection,
+        state: http::State::new(shard.limits),
+        buf: shard.pool.take_small(),
+        start: 0,
+        progress: 0,
+        out: Vec::new(),
+        asked: Asked::default(),
+        work: None,
+    };
+    if let Some(End::Linger) = conn.run().await {
+        conn.linger().await;
+    }
+}
+
+/// How a connection ends when it is not the client who ends it.
+enum End {
+    Close,
+    /// The client may be sending still.
+    Linger,
+}
+
+/// What the synchronous part needs before it can go on.
+enum Need {
+    /// At least so many more bytes of the request.
+    Bytes(usize),
+    /// Nothing but that the answers be sent before they grow further.
+    Room,
+    /// The lake, for an answer to a flush.
+    Flush,
+    End(End),
+}
+
+/// What happens when the body is complete.
+enum Work {
+    Run(Plan),
+    Answer(Response),
+}
+
+/// What the answer needs to know of the request.
+#[derive(Default)]
+struct Asked {
+    minor_version: u8,
+    keep_alive: bool,
+    head_only: bool,
+    /// Empty: the client sent none.
+    request_id: String,
+}
+
+struct Conn<'a> {
+    shard: &'a Shard,
+    connection: &'a Connection,
+    state: http::State,
+    buf: Buf,
+    /// Where the current request begins in `buf`.
+    start: usize,
+    /// Bytes received since the deadline was set.
+    progress: usize,
+    /// Answers not sent yet.
+    out: Vec<u8>,
+    asked: Asked,
+    work: Option<Work>,
+}
+
+impl Conn<'_> {
+    /// `None`: the connection is gone.
+    async fn run(&mut self) -> Option<End> {
+        loop {
+            let need = self.advance();
+            self.send().await?;
+            let end = match need {
+                Need::Bytes(missing) => self.receive(missing).await?,
+                Need::Room => None,
+                Need::Flush => self.flush().await,
+                Need::End(end) => Some(end),
+            };
+            if let Some(end) = end {
+                self.send().await?;
+                return Some(end);
+            }
+        }
+    }
+
+    /// Takes all requests that are complete. Synchronous.
+    fn advance(&mut self) -> Need {
+        loop {
+            if self.out.len() > ANSWER_BYTES_MAX {
+                return Need::Room;
+            }
+            let event = match self.state.advance(self.buf.received(self.start)) {
+                Ok(event) => event,
+                Err(error) => return Need::End(self.refuse(&error)),
+            };
+            let need = match event {
+                Event::More { filled, missing } => {
+                    self.buf.set_filled(self.start + filled);
+                    Some(Need::Bytes(missing))
+                }
+                Event::Head => self.admit().map(Need::End),
+                Event::Body { body, consumed } => {
+                    let body = self.start + body.start..self.start + body.end;
+                    let need = self.complete(body);
+                    self.start += consumed;
+                    need
+                }
+            };
+            if let Some(need) = need {
+                return need;
+            }
+        }
+    }
+
+    /// The head is complete: is the body wanted?
+    fn admit(&mut self) -> Option<End> {
+        let head = self.state.head();
+        self.asked.read(head);
+        match self.shard.ingest.borrow_mut().admit(head) {
+            Admit::Read(plan) => {
+                self.work = Some(Work::Run(plan));
+                if head.expect_continue {
+                    Response::empty(Status::Continue).write_to(&mut self.out, self.asked.exchange(true));
+                }
+                None
+            }
+            Admit::Reply(response) if is_body_small(head) => {
+                self.work = Some(Work::Answer(response));
+                None
+            }
+            Admit::Reply(response) => Some(self.answer_last(response)),
+        }
+    }
+
+    /// The body is complete: from here to the answer nothing waits.
+    fn complete(&mut self, body: Range<usize>) -> Option<Need> {
+        let plan = match self.work.take()? {
+            Work::Run(plan) => plan,
+            Work::Answer(response) => return self.answer(response, now_ns()).map(Need::End),
+        };
+        let shard = self.shard;
+        let is_write = plan.is_write();
+        let began = Instant::now();
+        // The number before the epoch: a later request never has both smaller.
+        let request = shard.node.next_request();
+        shard.follow_epoch();
+        let stamp = Stamp { now_ns: now_ns(), request };
+        let now_ns = stamp.now_ns;
+        let bytes = body.len();
+        let outcome = self.buf.padded(body, |padded| {
+            let body = Padded::new(padded, bytes).expect("a pooled buffer has its padding");
+            shard.ingest.borrow_mut().run(plan, body, stamp)
+        });
+        match outcome {
+            Outcome::Flush => Some(Need::Flush),
+            Outcome::Reply(response) => {
+                if is_write {
+                    shard.wrote();
+                    shard.node.context.metrics.write_seconds.observe(began.elapsed().as_secs_f64());
+                }
+                self.answer(response, now_ns).map(Need::End)
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Option<End> {
+        self.wait(Wait::Node);
+        let result = self.shard.flush().await;
+        let response = self.shard.ingest.borrow().flushed(result.as_ref().map(|()| ()).map_err(|failure| &**failure));
+        self.answer(response, now_ns())
+    }
+
+    /// The request is no HTTP that can be taken.
+    fn refuse(&mut self, error: &http::Error) -> End {
+        let is_too_large = matches!(error, http::Error::BodyTooLarge { declared: Some(_), .. });
+        let head = self.state.head();
+        if self.work.is_none() {
+            self.asked.read(head);
+        }
+        let mut ingest = self.shard.ingest.borrow_mut();
+        // Route, credentials and parameters are judged before the size.
+        let response = match is_too_large.then(|| ingest.admit(head)) {
+            Some(Admit::Reply(response)) => response,
+            Some(Admit::Read(_)) | None => ingest.refuse(error),
+        };
+        drop(ingest);
+        self.answer_last(response)
+    }
+
+    fn answer_last(&mut self, response: Response) -> End {
+        self.answer(Response { close: true, ..response }, now_ns());
+        End::Linger
+    }
+
+    /// Queues an answer; says whether it is the connection's last.
+    fn answer(&mut self, response: Response, now_ns: i64) -> Option<End> {
+        let shard = self.shard;
+        if self.asked.request_id.is_empty() {
+            shard.request_ids.borrow_mut().write_next(now_ns, &mut self.asked.request_id);
+        }
+        let client_goes_on = self.asked.keep_alive;
+        let goes_on = client_goes_on && !response.close && shard.node.life() == Life::Serving;
+        response.write_to(&mut self.out, self.asked.exchange(goes_on));
+        shard.node.context.metrics.answered(response.status.code());
+        match (goes_on, client_goes_on) {
+            (true, _) => None,
+            (false, true) => Some(End::Linger),
+            (false, false) => Some(End::Close),
+        }
+    }
+
+    /// Sends the answers that wait.
+    async fn send(&mut self) -> Option<()> {
+        if self.out.is_empty() {
+            return Some(());
+        }
+        self.wait(Wait::Answer);
+        let (result, mut out) = self.connection.stream.write_all(std::mem::take(&mut self.out)).await;
+        // A long answer (metrics, a query) must not stay with the connection.
+        out.clear();
+        out.shrink_to(ANSWER_BYTES_MAX);
+        self.out = out;
+        result.ok()
+    }
+
+    /// Reads what comes next; says so if the connection ends instead. `None`: it is gone.
+    async fn receive(&mut self, missing: usize) -> Option<Option<End>> {
+        if !self.make_room(missing).await {
+            let response = self.shard.ingest.borrow().overloaded();
+            return Some(Some(self.answer_last(response)));
+        }
+        if self.state.phase() == Phase::Idle && self.shard.node.life() != Life::Serving {
+            return Some(Some(End::Linger));
+        }
+        self.wait_for_bytes();
+        let (result, buf) = self.connection.stream.read(std::mem::take(&mut self.buf), READ_BYTES_MAX).await;
+        self.buf = buf;
+        match result {
+            Ok(0) if self.connection.is_late() => {
+                let response = self.shard.ingest.borrow().timed_out();
+                Some(Some(self.answer_last(response)))
+            }
+            Ok(0) | Err(_) => None,
+            Ok(bytes) => {
+                self.progress += bytes;
+                Some(None)
+            }
+        }
+    }
+
+    /// Sees to it that `missing` more bytes fit behind the current request's. `false`: there is no memory for them.
+    async fn make_room(&mut self, missing: usize) -> bool {
+        let kept = self.buf.filled() - self.start;
+        let needed = kept + missing;
+        if kept == 0 && self.buf.capacity() > SMALL_BYTES && needed <= SMALL_BYTES {
+            self.buf = Buf::default();
+            self.buf = self.shard.pool.take_small();
+            self.start = 0;
+            return true;
+        }
+        if needed > self.buf.capacity() {
+            let Some(mut larger) = self.take_memory(needed).await else { return false };
+            larger.copy_from(&self.buf, self.start);
+            self.buf = larger;
+            self.start = 0;
+        } else if kept == 0 || self.start + needed > self.buf.capacity() {
+            self.buf.drop_front(self.start);
+            self.start = 0;
+        }
+        true
+    }
+
+    async fn take_memory(&mut self, bytes: usize) -> Option<Buf> {
+        if let Some(buf) = self.shard.pool.take(bytes) {
+            return Some(buf);
+        }
+        self.wait(Wait::Node);
+        let began = Instant::now();
+        while began.elapsed() < MEMORY_WAIT {
+            self.shard.node.flush_if_full();
+            tokio::time::sleep(MEMORY_WAIT_STEP).await;
+            if let Some(buf) = self.shard.pool.take(bytes) {
+                return Some(buf);
+            }
+        }
+        None
+    }
+
+    /// Sets the deadline of a read: for a head from its first byte, for a body from its last progress.
+    fn wait_for_bytes(&mut self) {
+        let wait = match self.state.phase() {
+            Phase::Idle => Wait::Request,
+            Phase::Head => Wait::Head,
+            Phase::Body => Wait::Body,
+        };
+        let has_progressed = wait == Wait::Body && self.progress >= PROGRESS_BYTES_MIN;
+        if self.connection.waits() != wait || has_progressed {
+            self.progress = 0;
+            self.wait(wait);
+        }
+    }
+
+    fn wait(&self, wait: Wait) {
+        self.shard.connections.set_wait(self.connection, wait);
+    }
+
+    /// Lets the client read the last answer: says that no more comes, and reads what it still sends until it has understood.
+    async fn linger(&mut self) {
+        let stream = &self.connection.stream;
+        stream.shut_down(Shutdown::Write);
+        self.wait(Wait::End);
+        self.buf = Buf::default();
+        self.buf = self.shard.pool.take_small();
+        let mut bytes = 0;
+        while bytes < LINGER_BYTES_MAX {
+            self.buf.set_filled(0);
+            let (result, buf) = stream.read(std::mem::take(&mut self.buf), READ_BYTES_MAX).await;
+            self.buf = buf;
+            match result {
+                Ok(0) | Err(_) => return,
+                Ok(more) => bytes += more,
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn read(&mut self, head: &Head) {
+        self.minor_version = head.minor_version;
+        self.keep_alive = head.keep_alive;
+        self.head_only = head.method == Method::Head;
+        self.request_id.clear();
+        self.request_id.push_str(head.request_id.as_deref().unwrap_or_default());
+    }
+
+    fn exchange(&self, keep_alive: bool) -> Exchange<'_> {
+        Exchange {
+            minor_version: self.minor_version,
+            keep_alive,
+            head_only: self.head_only,
+            version_header: VERSION_HEADER,
+            request_id: &self.request_id,
+        }
+    }
+}
+
+/// Whether the body, if there is one, costs less to read than a new connection. One that waits for `100 Continue` is not sent at all.
+fn is_body_small(head: &Head) -> bool {
+    let bytes = head.content_length.unwrap_or(0);
+    bytes == 0 && !head.chunked || bytes <= UNWANTED_BYTES_MAX && !head.chunked && !head.expect_continue
+}

@@ -1,0 +1,224 @@
+//! The node as a whole: the order in which its parts are born, and in which they end.
+//!
+//! Birth: signals, data directory, catalog, lake (with its recovery), io_uring, port, shards, start line. Nothing listens before
+//! what it needs is there, and what fails stops the start with a sentence.
+//!
+//! Death: accepting ends, idle connections close, requests in flight are finished (or cut), each shard leaves its last epoch, the
+//! lake publishes it, the data directory is released.
+
+mod conn;
+mod connections;
+mod epoch;
+mod lock;
+mod node;
+mod request_id;
+mod shard;
+mod signal;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
+use rustix::process::{Resource, Rlimit};
+
+use crate::budget::Budget;
+use crate::catalog::{Catalog, CatalogError};
+use crate::config::Config;
+use crate::lake::{self, Lake, LakeError};
+use crate::metrics::Metrics;
+use crate::net::{BindError, Bound, Ring, RingError};
+use crate::write;
+
+use lock::{DataDir, LockError};
+use node::{Life, Node};
+use signal::Stop;
+
+/// Connections get this part of the shutdown's time; the rest is the lake's.
+const CONNECTIONS_SHARE: u32 = 2;
+
+/// Cut connections end as soon as their task runs; longer than this it takes only if something is wrong.
+const CUT_GRACE: Duration = Duration::from_secs(5);
+
+/// Why the node did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error(transparent)]
+    DataDir(#[from] LockError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("the system refused {what} that the node needs: {error}; look at its limits (ulimit -a, cgroup pids.max)")]
+    System { what: &'static str, error: io::Error },
+    #[error("{count} shards did not end within {} s after their connections were cut; what they held is not published", CUT_GRACE.as_secs())]
+    Stuck { count: usize },
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
+    move |error| ServerError::System { what, error }
+}
+
+/// Runs the node until a signal stops it.
+///
+/// # Errors
+/// It could not start, or could not publish everything before it ended.
+pub fn run(config: Config) -> Result<(), ServerError> {
+    abort_on_panic();
+    let signals = signal::watch().map_err(system("signal handlers"))?;
+    raise_descriptor_limit();
+    let data_dir = DataDir::lock(&config.data_dir)?;
+    let (drained_sender, drained) = unbounded();
+    let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
+    Ring::probe()?;
+    let bound = Bound::bind(node.context.config.listen)?;
+    let shards = start_shards(&node, &bound)?;
+    say_started(&node, &data_dir, &bound);
+    let stop = serve(&node, &signals);
+    let began = Instant::now();
+    tracing::info!(signal = stop.name(), "stopping: finishing requests and publishing what is in memory");
+    end_shards(&node, &bound, &drained, shards, began)?;
+    let timeout = node.context.config.shutdown_timeout;
+    if let Some(node) = Arc::into_inner(node) {
+        node.lake.finish(began + timeout)?;
+    }
+    tracing::info!("stopped: everything is published");
+    Ok(())
+}
+
+impl Node {
+    fn open(
+        config: Config,
+        data_dir: &DataDir,
+        drained: crossbeam::channel::Sender<usize>,
+    ) -> Result<Self, ServerError> {
+        let budget = Budget::new(config.memory_bytes_max);
+        let metrics = Metrics::new(&budget);
+        let catalog = Arc::new(Catalog::open(data_dir.state())?);
+        let options =
+            lake::Options { data_dir: data_dir.path().to_owned(), threads: config.lake_threads, shards: config.shards };
+        let lake = Lake::open(options, Arc::clone(&catalog), Arc::clone(&metrics), Arc::clone(&budget))?;
+        let kernel = write::kernel(config.simd);
+        let context = write::Context { config: Arc::new(config), catalog, metrics, budget, kernel };
+        Ok(Self::new(context, lake, drained))
+    }
+}
+
+/// A panic in any thread ends the process: what that thread held cannot be trusted, and a restart repairs it.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+}
+
+/// One descriptor per connection: takes all that the hard limit gives. Where that fails, accepting pauses at the lower limit.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+fn start_shards(node: &Arc<Node>, bound: &Bound) -> Result<Vec<JoinHandle<()>>, ServerError> {
+    let count = node.context.config.shards;
+    let (ready_sender, ready) = unbounded();
+    let mut threads = Vec::with_capacity(count);
+    for index in 0..count {
+        let (node, bound, ready) = (Arc::clone(node), bound.share()?, ready_sender.clone());
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| system("random numbers")(io::Error::other(error.to_string())))?;
+        let body = move || match Ring::new() {
+            Ok(ring) => {
+                // Main has given up when nobody listens, and the process ends.
+                let _ = ready.send(Ok(()));
+                ring.block_on(shard::run(node, index, seed, bound));
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        };
+        let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(body);
+        threads.push(thread.map_err(system("a thread"))?);
+    }
+    drop(ready_sender);
+    ready.iter().take(count).collect::<Result<(), RingError>>()?;
+    Ok(threads)
+}
+
+fn say_started(node: &Node, data_dir: &DataDir, bound: &Bound) {
+    let config = &node.context.config;
+    tracing::info!(
+        listen = %bound.address(),
+        data_dir = %data_dir.path().display(),
+        simd = node.context.kernel.name(),
+        durability = config.durability.name(),
+        shards = config.shards,
+        lake_threads = config.lake_threads,
+        memory_limit_bytes = config.memory_bytes_max,
+        "ringest is ready"
+    );
+}
+
+/// Flushes on time, until a signal comes.
+fn serve(node: &Node, signals: &Receiver<Stop>) -> Stop {
+    let mut due = Instant::now() + node.context.config.flush_interval;
+    loop {
+        match signals.recv_deadline(due) {
+            Ok(stop) => return stop,
+            // The signal thread never ends.
+            Err(RecvTimeoutError::Disconnected) => return Stop::default(),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        due = Instant::now() + node.context.config.flush_interval;
+        // A quiet node makes no epochs.
+        if node.epochs.has_written() {
+            node.flush();
+        }
+    }
+}
+
+fn end_shards(
+    node: &Node,
+    bound: &Bound,
+    drained: &Receiver<usize>,
+    shards: Vec<JoinHandle<()>>,
+    began: Instant,
+) -> Result<(), ServerError> {
+    node.set_life(Life::Stopping);
+    if let Err(error) = bound.shut_down() {
+        tracing::warn!(%error, "the listening socket could not be shut down");
+    }
+    let cut_at = began + node.context.config.shutdown_timeout / CONNECTIONS_SHARE;
+    let mut waiting = vec![true; shards.len()];
+    if !wait_drained(drained, &mut waiting, cut_at) {
+        tracing::warn!("cutting the connections that have not finished in time");
+        node.set_life(Life::Cutting);
+        if !wait_drained(drained, &mut waiting, Instant::now() + CUT_GRACE) {
+            return Err(ServerError::Stuck { count: waiting.iter().filter(|waits| **waits).count() });
+        }
+    }
+    // The last epoch: the shards see it when they see that the node ends.
+    node.flush();
+    node.set_life(Life::Ending);
+    for thread in shards {
+        // A panic would have ended the process.
+        let _ = thread.join();
+    }
+    Ok(())
+}
+
+/// Whether every shard has reported by `deadline`; `waiting` says which ones have still to.
+fn wait_drained(drained: &Receiver<usize>, waiting: &mut [bool], deadline: Instant) -> bool {
+    while waiting.contains(&true) {
+        match drained.recv_deadline(deadline) {
+            Ok(shard) => waiting[shard] = false,
+            Err(_) => return false,
+        }
+    }
+    true
+}

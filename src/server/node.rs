@@ -1,0 +1,113 @@
+//! What all threads of the node share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::Sender;
+use tokio::sync::Notify;
+
+use super::epoch::Epochs;
+use crate::lake::Lake;
+use crate::write;
+
+/// The node's ages, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Life {
+    Serving,
+    /// No new connections and requests; those in flight are finished.
+    Stopping,
+    /// What is still in flight is cut.
+    Cutting,
+    /// All shards are without connections; they leave their last epoch and end.
+    Ending,
+}
+
+/// Made at birth, before the shards; taken apart after they have ended.
+pub struct Node {
+    pub context: write::Context,
+    pub lake: Lake,
+    pub epochs: Epochs,
+    /// The last request number given.
+    requests: AtomicU64,
+    life: AtomicU8,
+    /// One per shard: look at the epoch and at the node's life.
+    wakes: Vec<Notify>,
+    /// Takes one message from each shard that has no connections any more and accepts none.
+    drained: Sender<usize>,
+}
+
+impl Node {
+    pub fn new(context: write::Context, lake: Lake, drained: Sender<usize>) -> Self {
+        let shards = context.config.shards;
+        let epochs = Epochs::new(lake.epoch_floor(), now_ms(), shards);
+        let wakes = (0..shards).map(|_| Notify::new()).collect();
+        Self { context, lake, epochs, requests: AtomicU64::new(0), life: AtomicU8::new(0), wakes, drained }
+    }
+
+    /// The number of a request that is about to write: it has a later one than every request answered before.
+    pub fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub fn life(&self) -> Life {
+        match self.life.load(Ordering::SeqCst) {
+            0 => Life::Serving,
+            1 => Life::Stopping,
+            2 => Life::Cutting,
+            _ => Life::Ending,
+        }
+    }
+
+    pub fn set_life(&self, life: Life) {
+        self.life.store(life as u8, Ordering::SeqCst);
+        self.wake_shards();
+    }
+
+    /// Has every shard seal what it holds; returns the epoch that they leave by that.
+    pub fn flush(&self) -> u64 {
+        let left = self.epochs.bump(now_ms());
+        self.wake_shards();
+        left
+    }
+
+    /// A flush when the open tables have reached their size, or when they are what fills the memory.
+    pub fn flush_if_full(&self) {
+        let config = &self.context.config;
+        let budget = &self.context.budget;
+        let is_tight = budget.total() > budget.bytes_max() - budget.bytes_max() / 4;
+        let bytes = if is_tight { config.flush_bytes.min(budget.bytes_max() / 16) } else { config.flush_bytes };
+        let Some(current) = self.epochs.holding(bytes) else { return };
+        if self.epochs.bump_from(current, now_ms()).is_some() {
+            self.wake_shards();
+        }
+    }
+
+    fn wake_shards(&self) {
+        self.wakes.iter().for_each(Notify::notify_one);
+    }
+
+    /// Until the epoch or the node's life may have changed.
+    pub async fn woken(&self, shard: usize) {
+        self.wakes[shard].notified().await;
+    }
+
+    pub fn report_drained(&self, shard: usize) {
+        // Main has given up waiting when nobody listens.
+        let _ = self.drained.send(shard);
+    }
+
+    pub fn set_lake_failure(&self, failure: Option<Arc<str>>) {
+        self.context.metrics.set_failure(failure);
+    }
+}
+
+/// Nanoseconds since 1970 on the wall clock; 0 before.
+pub fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as i64)
+}
+
+fn now_ms() -> u64 {
+    now_ns() as u64 / 1_000_000
+}

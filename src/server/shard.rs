@@ -1,0 +1,218 @@
+//! One ingest thread: its ring, its connections, its buffers and its open tables. Nothing here is shared with another shard.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::conn;
+use super::connections::{Connections, SWEEP_INTERVAL};
+use super::node::{Life, Node};
+use super::request_id::RequestIds;
+use crate::http;
+use crate::lake::Part;
+use crate::net::{self, Bound, Listener, Pool, Stream};
+use crate::write::Ingest;
+
+/// Bytes of a request's head; long queries come in the URL.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// Headers of one request.
+const HEADERS_MAX: usize = 100;
+
+/// What a receive buffer may have to hold beside head and body: chunk framing that is not removed yet, and trailers.
+const FRAMING_BYTES_MAX: usize = 64 << 10;
+
+/// Pause after an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Sweeps between two looks at buffers that nobody needs.
+const SWEEPS_PER_TRIM: u32 = 40;
+
+pub struct Shard {
+    pub index: usize,
+    pub node: Arc<Node>,
+    pub pool: Pool,
+    pub limits: http::Limits,
+    pub ingest: RefCell<Ingest>,
+    pub request_ids: RefCell<RequestIds>,
+    pub connections: Connections,
+    /// The epoch that the open tables belong to.
+    epoch: Cell<u64>,
+    accepts: Cell<bool>,
+}
+
+/// Runs a shard until the node ends.
+pub async fn run(node: Arc<Node>, index: usize, seed: [u8; 8], bound: Bound) {
+    let shard = Rc::new(Shard::new(node, index, seed));
+    net::spawn(accept(Rc::clone(&shard), Listener::from(bound)));
+    net::spawn(sweep(Rc::clone(&shard)));
+    if index == 0 {
+        net::spawn(report_lake(Rc::clone(&shard)));
+    }
+    shard.watch().await;
+}
+
+impl Shard {
+    fn new(node: Arc<Node>, index: usize, seed: [u8; 8]) -> Self {
+        let context = &node.context;
+        let body_bytes_max = context.config.body_bytes_max;
+        Self {
+            index,
+            pool: Pool::new(&context.budget, HEAD_BYTES_MAX + body_bytes_max + FRAMING_BYTES_MAX),
+            limits: http::Limits { head_bytes_max: HEAD_BYTES_MAX, headers_max: HEADERS_MAX, body_bytes_max },
+            ingest: RefCell::new(Ingest::new(context.clone())),
+            request_ids: RefCell::new(RequestIds::new(seed)),
+            connections: Connections::default(),
+            epoch: Cell::new(node.epochs.current()),
+            accepts: Cell::new(true),
+            node,
+        }
+    }
+
+    /// Follows the node's epoch and life until it ends.
+    async fn watch(&self) {
+        loop {
+            let life = self.node.life();
+            self.follow_epoch();
+            match life {
+                Life::Serving => {}
+                Life::Stopping => self.connections.end_idle(),
+                Life::Cutting => self.connections.cut(),
+                Life::Ending => return,
+            }
+            self.report_if_drained();
+            self.node.woken(self.index).await;
+        }
+    }
+
+    /// Seals and hands over what was written in an epoch that the node has left. To be called before each write.
+    pub fn follow_epoch(&self) {
+        let own = self.epoch.get();
+        if self.node.epochs.current() == own {
+            return;
+        }
+        let turn = self.node.epochs.turn();
+        let mut ingest = self.ingest.borrow_mut();
+        // Without tables too: the lake waits for every shard.
+        self.node.lake.submit(Part { shard: self.index, epoch: own, tables: ingest.seal() });
+        if turn.previous > own {
+            // Epochs that came and went unseen: nothing was written in them here.
+            self.node.lake.submit(Part { shard: self.index, epoch: turn.previous, tables: Vec::new() });
+        }
+        self.epoch.set(turn.current);
+        self.node.epochs.entered(self.index, turn.current, ingest.open_bytes());
+    }
+
+    /// A write has changed the open tables.
+    pub fn wrote(&self) {
+        let open_bytes = self.ingest.borrow().open_bytes();
+        self.node.epochs.wrote(self.index, open_bytes);
+        self.node.flush_if_full();
+    }
+
+    /// Waits until everything that was acknowledged before the call is in the lake.
+    ///
+    /// # Errors
+    /// The lake's sentence when an attempt to publish fails meanwhile (it tries again on its own), or that the node ends.
+    pub async fn flush(&self) -> Result<(), Arc<str>> {
+        let mut progress = self.node.lake.progress();
+        let failed_before = progress.borrow().failed_attempts;
+        let left = self.node.flush();
+        self.follow_epoch();
+        loop {
+            {
+                let now = progress.borrow_and_update();
+                if now.committed >= left {
+                    return Ok(());
+                }
+                if now.failed_attempts > failed_before {
+                    return Err(now.failure.clone().unwrap_or_else(|| "an attempt to publish failed".into()));
+                }
+            }
+            if self.node.life() >= Life::Cutting {
+                return Err("the node is ending; it publishes what it can before it does".into());
+            }
+            // The timeout is for the look at the node's life.
+            if let Ok(Err(_)) = timeout(SWEEP_INTERVAL, progress.changed()).await {
+                return Err("the lake has stopped".into());
+            }
+        }
+    }
+
+    fn report_if_drained(&self) {
+        if self.node.life() >= Life::Stopping && !self.accepts.get() && self.connections.is_empty() {
+            self.node.report_drained(self.index);
+        }
+    }
+
+    async fn serve(self: Rc<Self>, stream: Stream) {
+        let connections_open = &self.node.context.metrics.connections;
+        connections_open.inc();
+        let (number, connection) = self.connections.enter(stream);
+        conn::serve(&self, connection).await;
+        self.connections.leave(number);
+        connections_open.dec();
+        self.report_if_drained();
+    }
+}
+
+async fn sweep(shard: Rc<Shard>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut until_trim = SWEEPS_PER_TRIM;
+    loop {
+        interval.tick().await;
+        shard.connections.sweep();
+        until_trim -= 1;
+        if until_trim == 0 || shard.pool.is_tight() {
+            until_trim = SWEEPS_PER_TRIM;
+            shard.pool.trim();
+        }
+    }
+}
+
+/// Accepts connections until the listening socket is shut down.
+async fn accept(shard: Rc<Shard>, listener: Listener) {
+    let mut is_failing = false;
+    while shard.node.life() == Life::Serving {
+        match listener.accept().await {
+            Ok(stream) => {
+                if is_failing {
+                    tracing::info!(shard = shard.index, "connections are accepted again");
+                    is_failing = false;
+                }
+                if let Err(error) = stream.send_at_once() {
+                    tracing::debug!(%error, "a connection was gone before it was served");
+                    continue;
+                }
+                net::spawn(Rc::clone(&shard).serve(stream));
+            }
+            Err(error) if net::accept_lost_connection(&error) => {}
+            Err(_) if shard.node.life() != Life::Serving => break,
+            Err(error) => {
+                if !is_failing {
+                    tracing::warn!(shard = shard.index, %error, "cannot accept connections; trying again until it works");
+                    is_failing = true;
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    shard.accepts.set(false);
+    shard.report_if_drained();
+}
+
+/// Tells health and the log how the lake fares.
+async fn report_lake(shard: Rc<Shard>) {
+    let mut progress = shard.node.lake.progress();
+    loop {
+        let failure = progress.borrow_and_update().failure.clone();
+        shard.node.set_lake_failure(failure);
+        if progress.changed().await.is_err() {
+            return;
+        }
+    }
+}

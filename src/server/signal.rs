@@ -1,0 +1,45 @@
+//! SIGTERM and SIGINT: the first asks the node to stop, the second ends it at once.
+
+use std::io;
+
+use crossbeam::channel::{Receiver, bounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Which signal asked the node to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    signal: i32,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { signal: SIGTERM }
+    }
+}
+
+impl Stop {
+    pub fn name(self) -> &'static str {
+        if self.signal == SIGINT { "SIGINT" } else { "SIGTERM" }
+    }
+}
+
+/// From now on signals no longer end the process by themselves: the first one arrives in the channel.
+pub fn watch() -> io::Result<Receiver<Stop>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let (sender, receiver) = bounded(1);
+    std::thread::Builder::new().name("signal".into()).spawn(move || {
+        let mut has_asked = false;
+        for signal in signals.forever() {
+            if has_asked {
+                tracing::warn!("second signal: ending at once, what is not published is lost");
+                // 128 + n is what a shell reports for a process ended by signal n. No exit handlers: they could wait for threads.
+                signal_hook::low_level::exit(128 + signal);
+            }
+            has_asked = true;
+            // The receiver is gone when the node is ending by itself.
+            let _ = sender.send(Stop { signal });
+        }
+    })?;
+    Ok(receiver)
+}

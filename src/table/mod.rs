@@ -1,0 +1,17 @@
+//! Points as typed columns: what a shard's requests write to, until it is sealed and moved to the lake.
+//!
+//! A [`Writer`] takes one request. Rows, series and births are provisional until its commit; a writer that is dropped without one leaves
+//! nothing behind. A point that is dropped inside of a request (type conflict, retention, ...) is undone by itself.
+
+mod column;
+mod open;
+mod seal;
+mod series;
+mod writer;
+
+pub use open::Tables;
+pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, Strings, TagPair, Values};
+pub use writer::{Committed, Rejects, Rules, SchemaReject, Writer};
+
+/// Position that stands for "none" in index types.
+const NONE: u32 = u32::MAX;

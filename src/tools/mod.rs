@@ -1,0 +1,3 @@
+//! What the binary offers beside the node itself.
+
+pub mod workload;

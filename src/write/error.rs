@@ -1,0 +1,274 @@
+//! The one table from what can go wrong to status, code and JSON.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::decode::GzipError;
+use crate::http::{Error as HttpError, Response, Status};
+use crate::line::LineError;
+use crate::line::grammar::ERRORS_MAX;
+use crate::table::Rejects;
+
+/// Most bytes of a bad line that an answer repeats.
+const ECHO_BYTES_MAX: usize = 512;
+
+/// Most bytes of `X-Influxdb-Error`.
+const HEADER_BYTES_MAX: usize = 1024;
+
+/// Why a request is not answered with success.
+#[derive(Debug)]
+pub enum Refusal {
+    Http(HttpError),
+    NotFound,
+    Method {
+        allow: &'static str,
+    },
+    MissingDb,
+    MissingBucket,
+    Precision {
+        given: String,
+        accepted: &'static str,
+    },
+    Encoding {
+        given: String,
+    },
+    Gzip(GzipError),
+    /// Bad line protocol; `texts` are the lines as written.
+    Lines {
+        errors: Vec<LineError>,
+        texts: Vec<String>,
+        more: bool,
+    },
+    /// The other points were written.
+    Partial {
+        rejects: Box<Rejects>,
+        retention: Option<Duration>,
+    },
+    /// The request did not arrive in time.
+    Timeout,
+    /// No memory now.
+    Overloaded {
+        retry_after_seconds: u64,
+    },
+    /// The node is shutting down.
+    Closing,
+    /// A flush could not be published.
+    Publish {
+        reason: String,
+    },
+}
+
+/// The body of an error answer: InfluxDB v2's members, `line` of the reference, and v1's `error`.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    error: &'a str,
+}
+
+impl Refusal {
+    /// Status and `code`.
+    pub fn kind(&self) -> (Status, &'static str) {
+        match self {
+            Self::Http(error) => {
+                let status = error.status();
+                (status, http_code(status))
+            }
+            Self::NotFound => (Status::NotFound, "not found"),
+            Self::Method { .. } => (Status::MethodNotAllowed, "method not allowed"),
+            Self::MissingDb | Self::Precision { .. } | Self::Lines { .. } => (Status::BadRequest, "invalid"),
+            Self::MissingBucket => (Status::NotFound, "not found"),
+            Self::Encoding { .. } => (Status::UnsupportedMediaType, "unsupported media type"),
+            Self::Gzip(GzipError::TooLarge { .. }) => (Status::ContentTooLarge, "invalid"),
+            Self::Gzip(GzipError::NoMemory) => (Status::ServiceUnavailable, "unavailable"),
+            Self::Gzip(_) => (Status::BadRequest, "invalid"),
+            Self::Partial { .. } => (Status::UnprocessableContent, "unprocessable entity"),
+            Self::Timeout => (Status::RequestTimeout, "invalid"),
+            Self::Overloaded { .. } | Self::Closing => (Status::ServiceUnavailable, "unavailable"),
+            Self::Publish { .. } => (Status::InternalServerError, "internal error"),
+        }
+    }
+
+    /// v2's `message`.
+    fn message(&self) -> String {
+        match self {
+            Self::Http(error) => error.to_string(),
+            Self::NotFound => "path not found".into(),
+            Self::Method { allow } => format!("allow: {allow}"),
+            Self::MissingDb => "missing db".into(),
+            Self::MissingBucket => "bucket not found".into(),
+            Self::Precision { given, accepted } => {
+                format!("invalid precision {given:?}; valid precision units are {accepted}")
+            }
+            Self::Encoding { given } => {
+                format!("Content-Encoding {given:?} is not supported; send gzip, identity or no such header")
+            }
+            Self::Gzip(error) => format!("unable to read data: {error}"),
+            Self::Lines { errors, texts, more } => lines_message(errors, texts, *more),
+            Self::Partial { rejects, retention } => {
+                format!("failure writing points to database: {}", partial_message(rejects, *retention))
+            }
+            Self::Timeout => "the request did not arrive in time; send it again".into(),
+            Self::Overloaded { .. } => "the node is short of memory; send the request again later".into(),
+            Self::Closing => "the node is shutting down; send the request again later".into(),
+            Self::Publish { reason } => format!("the flush could not be published and is being retried: {reason}"),
+        }
+    }
+
+    /// v1's `error`, where it differs from `message`.
+    fn v1_error(&self) -> Option<String> {
+        match self {
+            Self::MissingDb => Some("database is required".into()),
+            Self::Lines { errors, texts, more } => {
+                Some(format!("partial write: {} dropped=0", lines_message(errors, texts, *more)))
+            }
+            Self::Partial { rejects, .. } if rejects.schema.is_none() && rejects.expired.is_some() => {
+                Some(format!("partial write: points beyond retention policy dropped={}", rejects.dropped))
+            }
+            Self::Partial { rejects, retention } => Some(partial_message(rejects, *retention)),
+            _ => None,
+        }
+    }
+
+    /// The answer on the wire.
+    pub fn response(&self) -> Response {
+        let (status, code) = self.kind();
+        let message = self.message();
+        let v1_error = self.v1_error();
+        let error = v1_error.as_deref().unwrap_or(&message);
+        let line = match self {
+            Self::Lines { errors, .. } => errors.first().map(|error| error.line),
+            _ => None,
+        };
+        // Strings and numbers always serialise.
+        let body = serde_json::to_vec(&Body { code, message: &message, line, error }).unwrap_or_default();
+        let mut headers = vec![("X-Platform-Error-Code", code.to_owned()), ("X-Influxdb-Error", header_text(error))];
+        match self {
+            Self::Method { allow } => headers.push(("Allow", (*allow).to_owned())),
+            Self::Overloaded { retry_after_seconds } => headers.push(("Retry-After", retry_after_seconds.to_string())),
+            Self::Closing | Self::Gzip(GzipError::NoMemory) => headers.push(("Retry-After", "1".to_owned())),
+            _ => {}
+        }
+        let close = matches!(self, Self::Http(_) | Self::Timeout | Self::Closing);
+        Response { status, content_type: Some("application/json; charset=utf-8"), headers, body, close }
+    }
+}
+
+/// InfluxDB's code for a status that HTTP itself gave rise to.
+fn http_code(status: Status) -> &'static str {
+    match status {
+        Status::NotImplemented | Status::HttpVersionNotSupported => "not implemented",
+        Status::ServiceUnavailable => "unavailable",
+        Status::InternalServerError => "internal error",
+        _ => "invalid",
+    }
+}
+
+/// One sentence per bad line, in their order.
+fn lines_message(errors: &[LineError], texts: &[String], more: bool) -> String {
+    let mut message = String::new();
+    for (error, text) in errors.iter().zip(texts) {
+        if !message.is_empty() {
+            message.push('\n');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(message, "unable to parse '{text}': {} (line {})", error.kind, error.line);
+    }
+    if more {
+        let _ = write!(message, "\nmore than {ERRORS_MAX} lines are bad; the others are not listed");
+    }
+    message
+}
+
+/// A bad line as it is repeated: valid UTF-8, cut where it is long.
+pub fn echo(line: &[u8]) -> String {
+    if line.len() <= ECHO_BYTES_MAX {
+        return String::from_utf8_lossy(line).into_owned();
+    }
+    let mut cut = ECHO_BYTES_MAX;
+    // Not in the middle of a character.
+    while cut > ECHO_BYTES_MAX - 4 && line[cut] & 0xC0 == 0x80 {
+        cut -= 1;
+    }
+    format!("{}... ({} bytes)", String::from_utf8_lossy(&line[..cut]), line.len())
+}
+
+/// `partial write: <first reason> dropped=<n>`; a reason of the schema wins over retention.
+fn partial_message(rejects: &Rejects, retention: Option<Duration>) -> String {
+    let mut reason = String::new();
+    if let Some(schema) = &rejects.schema {
+        reason = schema.to_string();
+    } else if let Some(expired) = &rejects.expired {
+        let _ = write!(
+            reason,
+            "dropped {} points outside retention policy of duration {} - oldest point {} at {}, newest point at {} dropped \
+             because they violate the retention policy's lower bound",
+            expired.points,
+            go_duration(retention.unwrap_or_default()),
+            expired.measurement,
+            rfc3339(expired.oldest_ns),
+            rfc3339(expired.newest_ns),
+        );
+    } else if let Some(time) = &rejects.time_field {
+        reason = time.to_string();
+    }
+    format!("partial write: {reason} dropped={}", rejects.dropped)
+}
+
+/// A duration as InfluxDB writes it: `72h0m0s`.
+fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+fn rfc3339(ns: i64) -> String {
+    // jiff spans the years -9999 to 9999, i64 nanoseconds 1677 to 2262.
+    jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
+}
+
+/// A header's worth of `text`: one line, at most 1024 bytes.
+fn header_text(text: &str) -> String {
+    let mut end = text.len().min(HEADER_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::line::ErrorKind;
+
+    #[test]
+    fn a_bad_line_is_named_with_its_number() {
+        let error = LineError { line: 3, start: 0, end: 1, kind: ErrorKind::MissingFields };
+        let refusal = Refusal::Lines { errors: vec![error], texts: vec!["m \"x\"".into()], more: false };
+        let response = refusal.response();
+        let json: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!(json["code"], "invalid");
+        assert_eq!(json["line"], 3);
+        assert_eq!(json["message"], "unable to parse 'm \"x\"': missing fields (line 3)");
+        assert!(json["error"].as_str().unwrap().contains("partial write: unable to parse"));
+    }
+
+    #[test]
+    fn echoes_are_cut_between_characters() {
+        let line = "ä".repeat(1000);
+        let text = echo(&line.as_bytes()[1..]);
+        assert!(text.len() < 600, "{}", text.len());
+        assert!(text.ends_with("(1999 bytes)"));
+        assert_eq!(echo(b"a\xFFb"), "a\u{FFFD}b");
+    }
+
+    #[test]
+    fn headers_hold_one_short_line() {
+        let text = header_text(&format!("a\nb{}", "ü".repeat(2000)));
+        assert!(text.len() <= HEADER_BYTES_MAX && !text.contains('\n'));
+    }
+}

@@ -1,0 +1,45 @@
+//! Which endpoint a request is for.
+
+use crate::http::Method;
+
+/// The endpoints of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `POST /write`, InfluxDB v1.
+    WriteV1,
+    /// `POST /api/v2/write`, InfluxDB v2.
+    WriteV2,
+    Ping,
+    Health,
+    Metrics,
+    Flush,
+}
+
+impl Route {
+    pub fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/write" => Self::WriteV1,
+            "/api/v2/write" => Self::WriteV2,
+            "/ping" => Self::Ping,
+            "/health" => Self::Health,
+            "/metrics" => Self::Metrics,
+            "/api/flush" => Self::Flush,
+            _ => return None,
+        })
+    }
+
+    /// The methods of the endpoint, as `Allow` lists them.
+    pub const fn allow(self) -> &'static str {
+        match self {
+            Self::WriteV1 | Self::WriteV2 | Self::Flush => "POST",
+            Self::Ping | Self::Health | Self::Metrics => "GET, HEAD",
+        }
+    }
+
+    pub const fn allows(self, method: Method) -> bool {
+        match self {
+            Self::WriteV1 | Self::WriteV2 | Self::Flush => matches!(method, Method::Post),
+            Self::Ping | Self::Health | Self::Metrics => matches!(method, Method::Get | Method::Head),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Open tables, births and rejects against a simple model.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::line_cases::CASES;
+use super::line_strategy::body_from;
+use crate::fuzzed;
+
+fn requests(bodies: &[&str], time_ns_min: Option<i64>) {
+    let bodies: Vec<Vec<u8>> = bodies.iter().map(|body| body.as_bytes().to_vec()).collect();
+    fuzzed::table::table(&bodies, time_ns_min);
+}
+
+#[test]
+fn every_case_by_name_as_a_request() {
+    let bodies: Vec<Vec<u8>> = CASES.iter().map(|case| case.body.to_vec()).collect();
+    fuzzed::table::table(&bodies, None);
+    fuzzed::table::table(&bodies, Some(1));
+}
+
+#[test]
+fn the_other_shard_knows_the_type_first() {
+    requests(&["m f=1 1", "m f=1i 1\nm g=1i 2", "m g=1 3\nm h=1 3", "m f=\"x\",h=t 4\nm h=2 5"], None);
+}
+
+#[test]
+fn a_dropped_point_bears_nothing() {
+    requests(&["m f=1 1", "m new=1,f=1i 2\nm,t=a,u=b f=t 3\nm f=2 4", "m new=t 5", "n time=1 6", "n f=1 7"], None);
+    requests(&["m,t=old a=1 1\nm,t=new b=2 10", "m a=t 11"], Some(5));
+}
+
+#[test]
+fn a_bad_line_takes_everything_back() {
+    requests(&["m,t=a f=1 1\nm,t=b g=2,h=3 2\nm f", "m,t=b g=t 1", "x,a=b c=1\nm,t=c f=7 3\n,", "m,t=a f=3 3"], None);
+}
+
+#[test]
+fn a_field_twice_in_a_point_keeps_the_last_value() {
+    requests(&["m a=1,b=2,c=3,b=4,d=5 1", "m a=1,b=2,a=2i 2", "m b=\"x\",c=1,b=\"yz\" 3\nn b=\"x\",b=\"yz\",b=\"\" 3"], None);
+}
+
+#[test]
+fn fields_come_and_go() {
+    requests(&["m a=1,b=1,c=1 1\nm a=2,c=2 2\nm c=3 3\nm d=4 4\nm c=5,b=5,a=5 5\nm a=6,b=6,c=6,d=6 6\nm b=7 7"; 3], None);
+}
+
+#[test]
+fn tags_in_any_order_and_spelling_are_one_series() {
+    requests(&["m,a=1,b=2 f=1 1\nm,b=2,a=1 f=2 1\nm,a=1 f=3 1\nm f=4 1\nm,b=2 f=5 1", "m,b=2,c=3,a=1 f=1 1"], None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn requests_that_are_nearly_right(
+        seeds in vec(vec(any::<u8>(), 0..120), 1..8),
+        time_ns_min in prop::option::of(prop_oneof![Just(0), Just(1_000_000_000_000), any::<i64>()]),
+    ) {
+        let bodies: Vec<Vec<u8>> = seeds.iter().map(|seed| body_from(seed)).collect();
+        fuzzed::table::table(&bodies, time_ns_min);
+    }
+
+    #[test]
+    fn small_worlds(lines in vec(vec((0..3usize, 0..4usize, vec((0..4usize, 0..6usize), 1..5), 0..6i64), 0..12), 1..6)) {
+        let value = |kind| ["1", "2.5", "1i", "t", "\"s\"", "7u"][kind];
+        let bodies: Vec<Vec<u8>> = lines
+            .iter()
+            .map(|body| {
+                let line = |(m, t, fields, time): &(usize, usize, Vec<(usize, usize)>, i64)| {
+                    let tags = ["", ",a=1", ",b=2,a=1", ",a=1,b=2"][*t];
+                    let fields: Vec<String> = fields.iter().map(|(f, kind)| format!("f{f}={}", value(*kind / (1 + f)))).collect();
+                    format!("m{m}{tags} {} {time}\n", fields.join(","))
+                };
+                body.iter().map(line).collect::<String>().into_bytes()
+            })
+            .collect();
+        fuzzed::table::table(&bodies, Some(2));
+    }
+}
