@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::tools::workload::{Kind, Workload};
 
 /// Lines made between two writes.
-const LINES_PER_WRITE: u64 = 5_000;
+const LINES_PER_WRITE: usize = 5_000;
 
 #[derive(Debug, clap::Args)]
 pub struct GenerateArgs {
@@ -16,11 +16,11 @@ pub struct GenerateArgs {
     #[arg(value_enum)]
     kind: KindArg,
     /// Machines or trucks that report.
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    hosts: u64,
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    hosts: u32,
     /// Lines to write.
     #[arg(long, value_name = "N", default_value = "10000")]
-    lines: u64,
+    lines: usize,
     /// Start of the random numbers.
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
@@ -70,7 +70,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), GenerateError> {
 fn write_all(args: &GenerateArgs, out: &mut impl Write) -> Result<(), GenerateError> {
     let start_ns = i64::try_from(args.start.as_nanosecond()).map_err(|_| GenerateError::Time)?;
     let interval_ns = i64::try_from(args.interval.as_nanos()).map_err(|_| GenerateError::Time)?;
-    let mut workload = Workload::new(args.kind.into(), args.hosts, args.seed, start_ns, interval_ns);
+    let mut workload = Workload::new(args.kind.into(), args.hosts as usize, args.seed, start_ns, interval_ns);
     let mut text = Vec::new();
     let mut missing = args.lines;
     while missing > 0 {
