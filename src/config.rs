@@ -128,33 +128,34 @@ macro_rules! options {
             $($(#[doc = $help])+ pub $field: $type,)+
         }
 
-        #[allow(non_upper_case_globals)]
-        mod settings {
-            use super::*;
+        /// The options under their fields' names.
+        struct Settings;
 
-            $(pub const $field: Setting<$type> = $setting;)+
+        #[allow(non_upper_case_globals)]
+        impl Settings {
+            $(const $field: Setting<$type> = $setting;)+
         }
 
         /// Every option, in the order of the documentation.
         pub const OPTIONS: &[Description] = &[
             $(Description {
-                key: settings::$field.key,
-                placeholder: settings::$field.placeholder,
+                key: Settings::$field.key,
+                placeholder: Settings::$field.placeholder,
                 help: concat!($($help),+),
-                default: settings::$field.default.says(),
+                default: Settings::$field.default.says(),
             },)+
         ];
 
         impl Config {
             /// Takes every value from its strongest source; `None` if any is refused.
             fn resolve(given: &Given, basis: &Basis, problems: &mut Vec<Problem>) -> Option<Self> {
-                $(let $field = settings::$field.resolve(given, basis, problems);)+
+                $(let $field = Settings::$field.resolve(given, basis, problems);)+
                 Some(Self { $($field: $field?,)+ })
             }
 
             /// Key and value of every option, in the order of [`OPTIONS`], written as the options take them.
             fn shown(&self) -> Vec<(&'static str, String)> {
-                vec![$((settings::$field.key, (settings::$field.show)(&self.$field)),)+]
+                vec![$((Settings::$field.key, (Settings::$field.show)(&self.$field)),)+]
             }
         }
     };
@@ -274,7 +275,7 @@ options! {
         accepts: "memory",
         default: DefaultValue::Fixed("memory"),
         parse: value::durability,
-        show: |Durability::Memory| "memory".to_owned(),
+        show: |durability| durability.name().to_owned(),
     };
 
     /// Kernel that scans line protocol; auto takes the fastest that the processor has.
@@ -342,8 +343,8 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
 
 fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Result<Loaded, ConfigError> {
     // Other defaults follow the memory limit in force, not the machine's.
-    if let Some((text, _)) = given.get(settings::memory_bytes_max.key)
-        && let Ok(bytes) = (settings::memory_bytes_max.parse)(text)
+    if let Some((text, _)) = given.get(Settings::memory_bytes_max.key)
+        && let Ok(bytes) = (Settings::memory_bytes_max.parse)(text)
     {
         basis.memory_limit = bytes;
     }
@@ -362,8 +363,8 @@ fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Resul
 
 /// Sizes that do not fit into the memory limit: open tables and bodies each get a quarter of it, the lake the rest.
 fn contradictions(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -> Vec<Problem> {
-    let limit_key = settings::memory_bytes_max.key;
-    [(settings::flush_bytes.key, config.flush_bytes), (settings::body_bytes_max.key, config.body_bytes_max)]
+    let limit_key = Settings::memory_bytes_max.key;
+    [(Settings::flush_bytes.key, config.flush_bytes), (Settings::body_bytes_max.key, config.body_bytes_max)]
         .into_iter()
         .filter(|(_, bytes)| *bytes > config.memory_bytes_max / 4)
         .map(|(key, bytes)| Problem::TooLargeForMemory {
