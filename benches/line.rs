@@ -33,7 +33,7 @@ impl Shard {
 
     fn write(&mut self, body: Padded<'_>, kernel: Kernel) -> u64 {
         self.requests += 1;
-        if self.requests % 50 == 0 {
+        if self.requests.is_multiple_of(50) {
             drop(self.tables.seal());
         }
         let options =

@@ -208,7 +208,7 @@ impl Ingest {
     fn health(&self) -> Response {
         let failure = self.context.metrics.failure();
         let body = serde_json::json!({
-            "name": "ringest",
+            "name": "influxdb",
             "message": failure.as_deref().unwrap_or("ready for queries and writes"),
             "status": if failure.is_none() { "pass" } else { "fail" },
             "checks": [],
