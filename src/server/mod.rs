@@ -81,6 +81,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     say_started(&node, &data_dir, &bound);
     let stop = serve(&node, &signals);
     let began = Instant::now();
+    node.set_life(Life::Stopping);
     tracing::info!(signal = stop.name(), "stopping: finishing requests and publishing what is in memory");
     end_shards(&node, &bound, &drained, shards, began)?;
     let timeout = node.context.config.shutdown_timeout;
@@ -189,7 +190,6 @@ fn end_shards(
     shards: Vec<JoinHandle<()>>,
     began: Instant,
 ) -> Result<(), ServerError> {
-    node.set_life(Life::Stopping);
     if let Err(error) = bound.shut_down() {
         tracing::warn!(%error, "the listening socket could not be shut down");
     }
