@@ -107,7 +107,7 @@ impl Body {
     pub fn keyed(shape: Shape<'_>, keys: &[u32], dictionary: DictionaryBody, statistics: Statistics) -> Self {
         let entries = dictionary.entries;
         let body = Self::even(shape, Encoding::RLE_DICTIONARY, statistics, |values, out| {
-            pages::keys(keys[values].iter().map(|key| (*key, 1)), entries, out);
+            pages::keys(&keys[values], entries, out);
         });
         Self { dictionary: Some(dictionary), ..body }
     }

@@ -243,7 +243,11 @@ impl Coordinator {
         while let Ok(job) = self.jobs.1.try_recv() {
             job.run(&self.shared.budget);
         }
+        // Every job is waited for, after a failure too: none may write to its file when the next attempt begins.
         let results: Vec<Result<Staged, String>> = results.iter().collect();
+        if results.len() < epoch.jobs.len() {
+            return Err(Failure::Stop("a lake thread has ended; restart the node".into()));
+        }
         results.into_iter().collect::<Result<Vec<Staged>, String>>().map_err(Failure::Again)
     }
 
@@ -301,6 +305,8 @@ impl Coordinator {
                 Ok(command) => self.take(command),
                 Err(_) => break,
             }
+            // Whoever waits for these rows learns that they do not come.
+            self.report(reason.clone());
         }
         Err(reason)
     }

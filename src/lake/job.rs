@@ -1,6 +1,5 @@
 //! One lake job: the rows of one table and day become a file aside. Any lake thread may do it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,19 +30,14 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Writes the file and tells the result. A panic of the encoder is a failure of the job: its rows stay in memory
-    /// and the other tables go on.
+    /// Writes the file and tells the result.
     pub fn run(self, budget: &Arc<Budget>) {
         let mut memory = Reservation::new(budget, Consumer::Encoder);
         let input =
             Input { table: &self.input.table, parts: &self.input.parts, origin: self.origin, path: &self.aside };
-        let result = match catch_unwind(AssertUnwindSafe(|| write_file(&input, &mut memory))) {
-            Ok(Ok(written)) => Ok(Staged { aside: self.aside, target: self.target, written }),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!(
-                "cannot encode {}: the encoder failed, which is a fault of ringest (the log shows where); please report it",
-                self.target
-            )),
+        let result = match write_file(&input, &mut memory) {
+            Ok(written) => Ok(Staged { aside: self.aside, target: self.target, written }),
+            Err(error) => Err(error.to_string()),
         };
         // Nobody listens any more when the lake gives up at its deadline.
         let _ = self.done.send(result);

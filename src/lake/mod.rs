@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use tokio::sync::watch;
 
 use crate::budget::Budget;
@@ -171,7 +171,8 @@ impl Lake {
                 return Ok(());
             }
             Ok(Err(reason)) => reason,
-            Err(_) => "the time given for it is over".to_owned(),
+            Err(RecvTimeoutError::Timeout) => "the time given for it is over".to_owned(),
+            Err(RecvTimeoutError::Disconnected) => "a lake thread has ended".to_owned(),
         };
         let epochs = self.backlog.epochs.load(Ordering::Relaxed);
         let rows = self.backlog.rows.load(Ordering::Relaxed);
