@@ -63,7 +63,7 @@ pub(super) struct Manifest {
     sequence: u64,
     /// Where the next record goes.
     end: u64,
-    /// A write or sync has failed: nobody knows what is on disk, and nothing may be built on it.
+    /// A sync has failed: nobody knows what is on disk, and nothing may be built on it.
     poisoned: bool,
 }
 
@@ -127,6 +127,11 @@ impl Manifest {
         self.node
     }
 
+    /// Whether a sync has failed, so that nothing more can be recorded.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -134,15 +139,20 @@ impl Manifest {
     /// Appends a record and syncs it.
     ///
     /// # Errors
-    /// After a failed write or sync the manifest takes no record any more: after a failed sync the kernel may have
-    /// dropped the bytes and report the next sync as good. What holds is found out by the next start.
+    /// A write that failed (a full disk) was taken back and may be made again. After a failed sync the manifest takes no
+    /// record any more: the kernel may have dropped the bytes and report the next sync as good. What holds is found out by
+    /// the next start.
     pub fn append(&mut self, record: &Record) -> io::Result<()> {
         if self.poisoned {
-            return Err(io::Error::other("an earlier write or sync of it has failed"));
+            return Err(io::Error::other("an earlier sync of it has failed"));
         }
         let bytes = encode(record, self.sequence);
         self.poisoned = true;
-        self.file.write_all_at(&bytes, self.end)?;
+        if let Err(error) = self.file.write_all_at(&bytes, self.end) {
+            self.file.set_len(self.end)?;
+            self.poisoned = false;
+            return Err(error);
+        }
         self.file.sync_data()?;
         self.poisoned = false;
         self.end += bytes.len() as u64;

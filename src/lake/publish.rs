@@ -61,11 +61,11 @@ impl Publisher {
         self.make_folders(files)?;
         self.intend(epoch, files)?;
         let placed = self.place(files).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
-        if let Err(reason) = placed {
-            self.undo(epoch, files, &reason)?;
-            return Err(Failure::Again(reason));
+        let committed = placed.map_err(Failure::Again).and_then(|()| self.commit(epoch));
+        if let Err(Failure::Again(reason)) = &committed {
+            self.undo(epoch, files, reason)?;
         }
-        self.commit(epoch)
+        committed
     }
 
     /// Makes the folders of `files`, durably: a folder is lost with its files if its name in the folder above is.
@@ -138,15 +138,22 @@ impl Publisher {
         }
         self.sync_folders(files)
             .map_err(|error| Failure::Stop(format!("{reason}; then: {error}; restart the node")))?;
-        self.record(&Record::Abort { epoch })
+        // Left open, the intent would make a later commit of the same epoch its own.
+        self.record(&Record::Abort { epoch }).map_err(|failure| {
+            let (Failure::Again(failed) | Failure::Stop(failed)) = failure;
+            Failure::Stop(format!("{reason}; then: {failed}; restart the node"))
+        })
     }
 
     fn record(&mut self, record: &Record) -> Result<(), Failure> {
-        self.manifest.append(record).map_err(|error| {
+        let Err(error) = self.manifest.append(record) else { return Ok(()) };
+        let path = self.manifest.path().display();
+        Err(if self.manifest.is_poisoned() {
             Failure::Stop(format!(
-                "cannot write {}: {error}; publishing has stopped, free space or repair the disk and restart the node",
-                self.manifest.path().display()
+                "cannot sync {path}: {error}; publishing has stopped, repair the disk and restart the node"
             ))
+        } else {
+            Failure::Again(format!("cannot write {path}: {error}"))
         })
     }
 }
