@@ -105,7 +105,7 @@ impl Node {
         data_dir: &DataDir,
         drained: crossbeam::channel::Sender<usize>,
     ) -> Result<Self, ServerError> {
-        let budget = Budget::new(config.memory_bytes_max);
+        let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
         let catalog = Arc::new(Catalog::open(data_dir.state())?);
         let options =

@@ -149,8 +149,8 @@ impl Tables {
         rules: Rules,
         body_bytes: usize,
     ) -> Option<Writer<'a>> {
-        // The shortest field, `,a=1`, becomes 8 bytes of value and 4 of position, in vectors that double.
-        let allowance = body_bytes.saturating_mul(4).saturating_add(GROW_BYTES);
+        // Usual lines become smaller than they were; the shortest ones (`m f=1`) grow a few times. The commit sets what it really is.
+        let allowance = body_bytes.saturating_mul(2).saturating_add(GROW_BYTES);
         if !self.memory.try_grow(allowance) {
             return None;
         }
