@@ -1,5 +1,6 @@
 //! The thread that gathers parts, decides when an epoch is complete, and publishes epochs in order.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,7 +166,10 @@ impl Coordinator {
             let table = newest.entry(id).or_insert_with(|| self.shared.catalog.table(id));
             TableDay { table: Arc::clone(table), day, parts }
         };
-        Epoch { number, jobs: by_day.into_iter().map(job).collect(), rows, _memory: memory }
+        let mut jobs: Vec<TableDay> = by_day.into_iter().map(job).collect();
+        // The longest first, so that no thread waits for one that was begun last.
+        jobs.sort_by_key(|job| Reverse(job.parts.iter().map(|part| part.rows()).sum::<usize>()));
+        Epoch { number, jobs, rows, _memory: memory }
     }
 
     /// Tries until the epoch is committed. An error ends the coordinator.

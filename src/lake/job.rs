@@ -1,5 +1,6 @@
 //! One lake job: the rows of one table and day become a file aside. Any lake thread may do it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,14 +31,19 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Writes the file and tells the result.
+    /// Writes the file and tells the result. A panic is a failure of the job like any other: it has changed nothing but
+    /// the file aside, and its rows are still in memory.
     pub fn run(self, budget: &Arc<Budget>) {
         let mut memory = Reservation::new(budget, Consumer::Encoder);
         let input =
             Input { table: &self.input.table, parts: &self.input.parts, origin: self.origin, path: &self.aside };
-        let result = match write_file(&input, &mut memory) {
-            Ok(written) => Ok(Staged { aside: self.aside, target: self.target, written }),
-            Err(error) => Err(error.to_string()),
+        let result = match catch_unwind(AssertUnwindSafe(|| write_file(&input, &mut memory))) {
+            Ok(Ok(written)) => Ok(Staged { aside: self.aside, target: self.target, written }),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!(
+                "cannot encode {}: this is a fault of ringest, please report it with the panic in the log",
+                self.target
+            )),
         };
         // Nobody listens any more when the lake gives up at its deadline.
         let _ = self.done.send(result);

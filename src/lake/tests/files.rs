@@ -31,13 +31,13 @@ struct Mix {
 fn random_row(random: &mut Random, mix: &Mix) -> Row {
     let series = random.below(mix.series);
     let mut tags = BTreeMap::new();
-    if series % 3 != 0 {
+    if !series.is_multiple_of(3) {
         tags.insert(0, format!("host_{}", series / 2));
     }
-    if series % 5 != 0 {
+    if !series.is_multiple_of(5) {
         tags.insert(1, format!("{}", series % 7));
     }
-    if series % 2 != 0 {
+    if !series.is_multiple_of(2) {
         tags.insert(2, "r".repeat((series % 90) as usize));
     }
     let time = random.below(mix.times) as i64 * 333 - 40_000;
@@ -126,6 +126,14 @@ fn row_groups_and_pages_join_without_a_seam() {
     for (seed, absent) in [(100, 0), (101, 30), (102, 93)] {
         let mix = Mix { rows: 300_000, series: 50, times: 900_000_000, absent, wide: seed == 101 };
         check(seed, &mix, 2, false);
+    }
+}
+
+#[test]
+fn points_written_twice_join_across_row_groups() {
+    for (seed, absent) in [(110, 0), (111, 40), (112, 95)] {
+        let mix = Mix { rows: 380_000, series: 50, times: 30_000, absent, wide: seed == 110 };
+        check(seed, &mix, 3, seed == 111);
     }
 }
 

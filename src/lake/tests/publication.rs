@@ -265,8 +265,8 @@ fn every_crash_image_of_a_publication_is_whole_after_a_start() {
         }
         match reached {
             0..3 => {}
-            3 => publisher.place(&files[..1]).unwrap(),
-            _ => publisher.place(&files).unwrap(),
+            3 => publisher.place(&files[..1], &mut 0).unwrap(),
+            _ => publisher.place(&files, &mut 0).unwrap(),
         }
         if reached >= 5 {
             publisher.sync_folders(&files).unwrap();
@@ -289,7 +289,7 @@ fn torn_commits_roll_back_and_whole_ones_do_not() {
     let (mut publisher, files) = staged(&home);
     publisher.make_folders(&files).unwrap();
     publisher.intend(20, &files).unwrap();
-    publisher.place(&files).unwrap();
+    publisher.place(&files, &mut 0).unwrap();
     let manifest = home.path("state/manifest");
     let before = fs::metadata(&manifest).unwrap().len() as usize;
     publisher.commit(20).unwrap();
@@ -380,4 +380,19 @@ fn many_tables_and_days_are_published_by_several_threads() {
     assert!(files.iter().any(|file| file.contains("/day=1969-12-22/")), "{files:?}");
     let rows: usize = files.iter().map(|file| read(&home.path(file), &table).len()).sum();
     assert_eq!(rows, 40);
+}
+
+#[test]
+fn a_job_that_panics_is_a_failed_attempt() {
+    let home = Home::new();
+    let lake = home.open(2, 1).unwrap();
+    let mut broken = home.sealed(0, &[(1, 1)]);
+    // A series that does not exist: no shard seals such a part.
+    broken.rows.series[0] = 7;
+    lake.submit(Part { shard: 0, epoch: 10, tables: vec![home.sealed(1, &[(1, 1)]), broken] });
+    let progress = wait_for(&lake, |progress| progress.failed_attempts >= 2);
+    assert!(progress.failure.unwrap().contains("fault of ringest"));
+    assert_eq!((progress.committed, home.files().len(), home.aside()), (0, 0, 0));
+    let error = lake.finish(Instant::now()).unwrap_err();
+    assert!(matches!(error, LakeError::Unpublished { epochs: 1, rows: 2, .. }), "{error}");
 }

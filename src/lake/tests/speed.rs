@@ -31,7 +31,7 @@ fn tsbs(rows: usize, hosts: usize) -> (Table, Rows) {
         keys.ends.push(keys.pairs.len() as u32);
     }
     let mut walks = vec![50i64; hosts * 10];
-    let mut columns = vec![Vec::with_capacity(rows); 10];
+    let mut columns: Vec<Vec<i64>> = (0..10).map(|_| Vec::with_capacity(rows)).collect();
     for row in 0..rows {
         for (field, column) in columns.iter_mut().enumerate() {
             let walk = &mut walks[row % hosts * 10 + field];
