@@ -3,7 +3,6 @@
 
 mod files;
 mod publication;
-mod speed;
 
 use std::collections::BTreeMap;
 use std::fs::File;
