@@ -4,7 +4,7 @@ mod flush;
 mod generate;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -100,6 +100,8 @@ fn done<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
 
 fn start_logging(config: &Config) {
     let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&config.log)).with_writer(io::stderr);
+    // Colours are for terminals; NO_COLOR turns them off there too.
+    let lines = if io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     match config.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

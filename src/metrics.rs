@@ -24,6 +24,12 @@ pub struct ReasonLabel {
     pub reason: &'static str,
 }
 
+/// One label: what a 204 promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DurabilityLabel {
+    pub durability: &'static str,
+}
+
 /// Everything the node counts. Counters are shared by all threads and written with relaxed atomics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -47,6 +53,7 @@ pub struct Metrics {
     pub publish_failures: Counter,
     /// The newest epoch whose files are committed.
     pub epoch_committed: Gauge,
+    durability: Family<DurabilityLabel, Gauge>,
     /// Why the node is not well, as a sentence; `None` while it is.
     failure: Mutex<Option<Arc<str>>>,
 }
@@ -69,6 +76,7 @@ impl Metrics {
             rows_written: Counter::default(),
             publish_failures: Counter::default(),
             epoch_committed: Gauge::default(),
+            durability: Family::default(),
             failure: Mutex::new(None),
             registry: Registry::default(),
         };
@@ -103,6 +111,7 @@ impl Metrics {
         registry.register("rows_written", "Rows in published Parquet files", metrics.rows_written.clone());
         registry.register("publish_failures", "Failed attempts to publish an epoch", metrics.publish_failures.clone());
         registry.register("epoch_committed", "Newest committed epoch", metrics.epoch_committed.clone());
+        registry.register("acknowledgement", "What a 204 promises, as a label", metrics.durability.clone());
         registry.register_collector(Box::new(Memory { budget: Arc::clone(budget) }));
         Arc::new(Self { registry, ..metrics })
     }
@@ -128,13 +137,40 @@ impl Metrics {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// Says what a 204 promises.
+    pub fn set_durability(&self, durability: &'static str) {
+        self.durability.get_or_create(&DurabilityLabel { durability }).set(1);
+    }
+
+    /// All metrics in the Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        without_open_metrics(&text)
     }
+}
+
+/// OpenMetrics as Prometheus text 0.0.4: there a counter's name has its `_total` in HELP and TYPE too, and UNIT and EOF do not exist.
+fn without_open_metrics(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut out = String::with_capacity(text.len());
+    for (index, line) in lines.iter().enumerate() {
+        if line.starts_with("# UNIT ") || *line == "# EOF" {
+            continue;
+        }
+        let name =
+            line.strip_prefix("# HELP ").or(line.strip_prefix("# TYPE ")).and_then(|rest| rest.split(' ').next());
+        // TYPE follows HELP at once.
+        let is_counter =
+            lines[index..].iter().take(2).any(|line| line.starts_with("# TYPE ") && line.ends_with(" counter"));
+        match name {
+            Some(name) if is_counter => out.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// Reads the budget when it is asked, so that memory needs no second book-keeping.
@@ -157,5 +193,27 @@ impl Collector for Memory {
             held.encode(family.encode_family(&[("consumer", consumer.name())])?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_prometheus_0_0_4() {
+        let metrics = Metrics::new(&Budget::new(1 << 20));
+        metrics.points.inc_by(7);
+        metrics.answered(204);
+        metrics.set_durability("memory");
+        metrics.write_seconds.observe(0.001);
+        let text = metrics.render();
+        assert!(text.contains("# TYPE ringest_points_total counter\nringest_points_total 7\n"), "{text}");
+        assert!(text.contains("# HELP ringest_points_total "), "{text}");
+        assert!(text.contains("ringest_requests_total{status=\"204\"} 1\n"), "{text}");
+        assert!(text.contains("# TYPE ringest_write_duration_seconds histogram\n"), "{text}");
+        assert!(text.contains("ringest_memory_bytes{consumer=\"encoder\"} 0\n"), "{text}");
+        assert!(text.contains("ringest_acknowledgement{durability=\"memory\"} 1\n"), "{text}");
+        assert!(!text.contains("EOF") && !text.contains("UNIT"), "{text}");
     }
 }

@@ -71,7 +71,20 @@ enum Need {
     Room,
     /// The lake, for an answer to a flush.
     Flush,
+    /// Memory, for the request whose body is complete.
+    Memory {
+        body: Range<usize>,
+        consumed: usize,
+    },
     End(End),
+}
+
+/// How far a request came whose body is complete.
+enum Done {
+    /// To its end, or to a need of its own.
+    Need(Option<Need>),
+    /// Nowhere: there is no memory for it now.
+    Busy,
 }
 
 /// What happens when the body is complete.
@@ -115,6 +128,7 @@ impl Conn<'_> {
                 Need::Bytes(missing) => self.receive(missing).await?,
                 Need::Room => None,
                 Need::Flush => self.flush().await,
+                Need::Memory { body, consumed } => self.complete_later(body, consumed).await,
                 Need::End(end) => Some(end),
             };
             if let Some(end) = end {
@@ -142,9 +156,13 @@ impl Conn<'_> {
                 Event::Head => self.admit().map(Need::End),
                 Event::Body { body, consumed } => {
                     let body = self.start + body.start..self.start + body.end;
-                    let need = self.complete(body);
-                    self.start += consumed;
-                    need
+                    match self.complete(body.clone()) {
+                        Done::Busy => Some(Need::Memory { body, consumed }),
+                        Done::Need(need) => {
+                            self.start += consumed;
+                            need
+                        }
+                    }
                 }
             };
             if let Some(need) = need {
@@ -174,10 +192,11 @@ impl Conn<'_> {
     }
 
     /// The body is complete: from here to the answer nothing waits.
-    fn complete(&mut self, body: Range<usize>) -> Option<Need> {
-        let plan = match self.work.take()? {
-            Work::Run(plan) => plan,
-            Work::Answer(response) => return self.answer(response, now_ns()).map(Need::End),
+    fn complete(&mut self, body: Range<usize>) -> Done {
+        let plan = match self.work.take() {
+            Some(Work::Run(plan)) => plan,
+            Some(Work::Answer(response)) => return Done::Need(self.answer(response, now_ns()).map(Need::End)),
+            None => return Done::Need(None),
         };
         let shard = self.shard;
         let is_write = plan.is_write();
@@ -190,17 +209,46 @@ impl Conn<'_> {
         let bytes = body.len();
         let outcome = self.buf.padded(body, |padded| {
             let body = Padded::new(padded, bytes).expect("a pooled buffer has its padding");
-            shard.ingest.borrow_mut().run(plan, body, stamp)
+            shard.ingest.borrow_mut().run(&plan, body, stamp)
         });
         match outcome {
-            Outcome::Flush => Some(Need::Flush),
+            Outcome::Flush => Done::Need(Some(Need::Flush)),
+            Outcome::Busy => {
+                self.work = Some(Work::Run(plan));
+                Done::Busy
+            }
             Outcome::Reply(response) => {
                 if is_write {
                     shard.wrote(has_stored(&response));
                     shard.node.context.metrics.write_seconds.observe(began.elapsed().as_secs_f64());
                 }
-                self.answer(response, now_ns).map(Need::End)
+                Done::Need(self.answer(response, now_ns).map(Need::End))
             }
+        }
+    }
+
+    /// Tries a request again until there is memory for it, or time is up. Its socket is not read meanwhile.
+    async fn complete_later(&mut self, body: Range<usize>, consumed: usize) -> Option<End> {
+        self.wait(Wait::Node);
+        let began = Instant::now();
+        let done = loop {
+            self.shard.node.flush_for_memory();
+            tokio::time::sleep(MEMORY_WAIT_STEP).await;
+            let done = self.complete(body.clone());
+            if !matches!(done, Done::Busy) || began.elapsed() > MEMORY_WAIT {
+                break done;
+            }
+        };
+        self.start += consumed;
+        match done {
+            Done::Busy => {
+                self.work = None;
+                let response = self.shard.ingest.borrow().overloaded();
+                self.answer(response, now_ns())
+            }
+            Done::Need(Some(Need::End(end))) => Some(end),
+            // A write needs nothing else.
+            Done::Need(_) => None,
         }
     }
 

@@ -115,6 +115,7 @@ impl Node {
         if catalog.is_empty() && lake.has_commits() {
             return Err(ServerError::CatalogMissing { path: data_dir.state().join("catalog") });
         }
+        metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let context = write::Context { config: Arc::new(config), catalog, metrics, budget, kernel };
         Ok(Self::new(context, lake, drained))

@@ -76,8 +76,20 @@ impl Node {
     pub fn flush_if_full(&self) {
         let config = &self.context.config;
         let budget = &self.context.budget;
-        let is_tight = budget.total() > budget.bytes_max() - budget.bytes_max() / 4;
-        let bytes = if is_tight { config.flush_bytes.min(budget.bytes_max() / 16) } else { config.flush_bytes };
+        if budget.total() > budget.bytes_max() - budget.bytes_max() / 4 {
+            self.flush_for_memory();
+        } else {
+            self.flush_from(config.flush_bytes);
+        }
+    }
+
+    /// A flush for a request that finds no memory, unless the open tables are too small to be what fills it.
+    pub fn flush_for_memory(&self) {
+        let bytes_max = self.context.budget.bytes_max();
+        self.flush_from(self.context.config.flush_bytes.min(bytes_max / 16));
+    }
+
+    fn flush_from(&self, bytes: usize) {
         let Some(current) = self.epochs.holding(bytes) else { return };
         if self.epochs.bump_from(current, now_ms()).is_some() {
             self.wake_shards();

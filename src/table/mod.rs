@@ -11,7 +11,7 @@ mod series;
 mod writer;
 
 pub use open::Tables;
-pub use reject::{Expired, Rejects, SchemaReject};
+pub use reject::{COLUMNS_MAX, Expired, Rejects, SchemaReject};
 pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, Strings, TagPair, Values};
 pub use writer::{Committed, Rules, Writer};
 

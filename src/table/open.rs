@@ -8,6 +8,7 @@ use foldhash::quality::RandomState;
 
 use super::NONE;
 use super::column::Column;
+use super::reject::COLUMNS_MAX;
 use super::seal::{FieldColumn, Rows, Run, SealedTable, SeriesSet, TagPair};
 use super::series::{Interner, KeyCache, SeriesIndex};
 use crate::budget::{Budget, Consumer, Reservation};
@@ -176,6 +177,11 @@ impl OpenTable {
         if let Some(field) = self.fields.pop() {
             self.field_by_name.remove(&field.name);
         }
+    }
+
+    /// Whether no column can be added.
+    pub fn is_full(&self) -> bool {
+        self.tags.len() + self.fields.len() >= COLUMNS_MAX
     }
 
     pub fn is_provisional(&self) -> bool {

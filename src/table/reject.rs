@@ -2,6 +2,10 @@
 
 use crate::line::grammar::STRING_BYTES_MAX;
 
+/// Most tags and fields of a table. Parquet repeats a table's whole schema in every file, and no reader is served by more; without
+/// a bound one body of made-up names would make every later file of its table huge.
+pub const COLUMNS_MAX: usize = 1 << 16;
+
 /// Points that were well-formed and not written, with what the answer needs to say of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejects {
@@ -34,6 +38,10 @@ pub enum SchemaReject {
     Conflict { measurement: Box<str>, field: Box<str>, given: &'static str, known: &'static str },
     #[error("invalid field name: input field \"time\" on measurement \"{measurement}\" is invalid")]
     TimeField { measurement: Box<str> },
+    #[error(
+        "measurement \"{measurement}\" has {COLUMNS_MAX} columns, the most that a table may have: column \"{column}\" cannot be added"
+    )]
+    TooManyColumns { measurement: Box<str>, column: Box<str> },
     #[error("input field \"{field}\" on measurement \"{measurement}\" is too long, {bytes} > {STRING_BYTES_MAX}")]
     TooLong { measurement: Box<str>, field: Box<str>, bytes: usize },
 }

@@ -265,6 +265,12 @@ impl Writer<'_> {
         let key = String::from_utf8_lossy(key);
         let table = &mut self.bucket.tables[number as usize];
         let known = table.tag_by_name.get(&*key).copied();
+        if known.is_none() && table.is_full() {
+            let (measurement, column) = (table.name.clone(), Box::from(&*key));
+            self.reject.get_or_insert(SchemaReject::TooManyColumns { measurement, column });
+            // Any pair will do: the point is dropped, and what stands for its series with it.
+            return TagPair { tag: 0, value: 0 };
+        }
         let tag = known.unwrap_or_else(|| {
             self.undo.push(Undo::Tag { table: number });
             table.add_tag(&key, NONE)
@@ -299,6 +305,10 @@ impl Writer<'_> {
         let slot = match self.target {
             Target::Field(slot) => slot,
             Target::NewField if self.starved => return None,
+            Target::NewField if self.bucket.tables[self.table as usize].is_full() => {
+                self.no_room();
+                return None;
+            }
             Target::NewField => self.bear_field(kind),
             Target::Time => return None,
         };
@@ -554,6 +564,18 @@ impl Sink for Writer<'_> {
 }
 
 impl Writer<'_> {
+    #[cold]
+    fn no_room(&mut self) {
+        let measurement = self.bucket.tables[self.table as usize].name.clone();
+        let column = String::from_utf8_lossy(&self.new_field).into();
+        self.reject.get_or_insert(SchemaReject::TooManyColumns { measurement, column });
+    }
+
+    /// Bytes that the request has taken from the budget so far.
+    pub fn granted(&self) -> usize {
+        self.granted
+    }
+
     #[cold]
     fn too_long(&mut self, bytes: usize) {
         let table = &self.bucket.tables[self.table as usize];

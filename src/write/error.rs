@@ -48,6 +48,10 @@ pub enum Refusal {
     },
     /// The request did not arrive in time.
     Timeout,
+    /// The tables and columns that the body brings would not fit into the memory of an idle node.
+    TooManyBirths {
+        bytes_max: usize,
+    },
     /// No memory now.
     Overloaded {
         retry_after_seconds: u64,
@@ -83,7 +87,7 @@ impl Refusal {
             Self::MissingDb | Self::Precision { .. } | Self::Lines { .. } => (Status::BadRequest, "invalid"),
             Self::MissingBucket => (Status::NotFound, "not found"),
             Self::Encoding { .. } => (Status::UnsupportedMediaType, "unsupported media type"),
-            Self::Gzip(GzipError::TooLarge { .. }) => (Status::ContentTooLarge, "invalid"),
+            Self::Gzip(GzipError::TooLarge { .. }) | Self::TooManyBirths { .. } => (Status::ContentTooLarge, "invalid"),
             Self::Gzip(GzipError::NoMemory) => (Status::ServiceUnavailable, "unavailable"),
             Self::Gzip(_) => (Status::BadRequest, "invalid"),
             Self::Partial { .. } => (Status::UnprocessableContent, "unprocessable entity"),
@@ -112,6 +116,10 @@ impl Refusal {
             Self::Partial { rejects, retention } => {
                 format!("failure writing points to database: {}", partial_message(rejects, *retention))
             }
+            Self::TooManyBirths { bytes_max } => format!(
+                "the body brings more new measurements and columns than fit into the node's memory, at most {bytes_max} bytes \
+                 (memory-limit); send it in smaller parts"
+            ),
             Self::Timeout => "the request did not arrive in time; send it again".into(),
             Self::Overloaded { .. } => "the node is short of memory; send the request again later".into(),
             Self::Closing => "the node is shutting down; send the request again later".into(),

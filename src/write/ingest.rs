@@ -58,6 +58,9 @@ pub enum Outcome {
     Reply(Response),
     /// Answer when everything acknowledged so far is in the lake.
     Flush,
+    /// There is no memory for the request now, and nothing of it was written: run it again a little later, or answer
+    /// [`Ingest::overloaded`].
+    Busy,
 }
 
 /// What a request gets when its body is complete.
@@ -130,13 +133,14 @@ impl Ingest {
     }
 
     /// Answers a request whose body is complete.
-    pub fn run(&mut self, plan: Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
-        match plan.0 {
+    pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
+        match &plan.0 {
             Work::Flush => Outcome::Flush,
-            Work::Write { params, gzip } => Outcome::Reply(match self.write(&params, gzip, body, stamp) {
-                Ok(()) => Response::empty(Status::NoContent),
-                Err(refusal) => refusal.response(),
-            }),
+            Work::Write { params, gzip } => match self.write(params, *gzip, body, stamp) {
+                Ok(()) => Outcome::Reply(Response::empty(Status::NoContent)),
+                Err(Refusal::Overloaded { .. }) => Outcome::Busy,
+                Err(refusal) => Outcome::Reply(refusal.response()),
+            },
         }
     }
 
@@ -229,6 +233,9 @@ impl Ingest {
     }
 }
 
+/// A request that is refused while all others hold less than this part of the memory would be refused on an idle node too.
+const TIGHT_SHARE: usize = 4;
+
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// When a client should come back after a lack of memory: the lake frees it within a few flushes.
@@ -278,7 +285,12 @@ fn insert(
                 let texts = errors.iter().map(|error| echo(&body.as_bytes()[error.start..error.end])).collect();
                 return Err(Refusal::Lines { errors, texts, more });
             }
-            line::Outcome::Stopped => return Err(overloaded),
+            line::Outcome::Stopped => {
+                let others = context.budget.total() - writer.granted();
+                let never_fits = others < context.budget.bytes_max() / TIGHT_SHARE;
+                let bytes_max = context.budget.bytes_max();
+                return Err(if never_fits { Refusal::TooManyBirths { bytes_max } } else { overloaded });
+            }
         }
     }
 }
