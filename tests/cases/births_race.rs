@@ -51,7 +51,8 @@ fn write_at_once(node: &Node, bucket: &str, bodies: &[String]) -> Vec<Answer> {
             scope.spawn(move || {
                 // Everything but the last byte is there before the race begins.
                 let length = body.len();
-                let head = format!("POST /write?db={bucket} HTTP/1.1\r\nHost: node\r\nContent-Length: {length}\r\n\r\n");
+                let head =
+                    format!("POST /write?db={bucket} HTTP/1.1\r\nHost: node\r\nContent-Length: {length}\r\n\r\n");
                 client.send(head + &body[..length - 1]);
                 barrier.wait();
                 client.send(&body[length - 1..]);
@@ -152,13 +153,16 @@ fn equal_first_writes_all_succeed_and_make_one_bucket() {
 fn new_columns_of_many_connections_are_all_kept() {
     let node = Node::start(&["--shards", "3"]);
     for round in 0..ROUNDS {
-        let line = |connection| format!("m,c=c{connection},t{connection}=x f{connection}={round},shared={connection}i {round}\n");
+        let line = |connection| {
+            format!("m,c=c{connection},t{connection}=x f{connection}={round},shared={connection}i {round}\n")
+        };
         let bodies: Vec<String> = (0..CONNECTIONS).map(line).collect();
         let answers = write_at_once(&node, "columns", &bodies);
         assert!(answers.iter().all(|answer| answer.status == 204), "{answers:?}");
     }
     let mut expected = Vec::new();
-    for (round, connection) in (0..ROUNDS).flat_map(|round| (0..CONNECTIONS).map(move |connection| (round, connection))) {
+    for (round, connection) in (0..ROUNDS).flat_map(|round| (0..CONNECTIONS).map(move |connection| (round, connection)))
+    {
         let fields = format!("f{connection}={round}.0,shared={connection}i");
         expected.push(format!("c=c{connection},t{connection}=x {fields} {round}"));
     }

@@ -243,7 +243,8 @@ fn the_reason_of_the_schema_goes_before_that_of_retention() {
     let now = now_ns();
     let (_, error) =
         check_error(&node.write("d", &format!("m f=1 {T}\nm f=1 {now}\nm f=t {now}")), 422, "unprocessable entity");
-    let conflict = "field type conflict: input field \"f\" on measurement \"m\" is type boolean, already exists as type float";
+    let conflict =
+        "field type conflict: input field \"f\" on measurement \"m\" is type boolean, already exists as type float";
     assert_eq!(error, format!("partial write: {conflict} dropped=2"));
 }
 
@@ -253,7 +254,8 @@ fn a_point_of_another_type_is_dropped_whole_and_the_others_stored() {
     let lines = format!("m a=1,b=2i {T}\nm a=2i,c=3 1\nm c=\"x\",b=4i 2\nm b=5u 3\nm a=t 4\nm a=6 5");
     let answer = node.write("d", &lines);
     let (message, error) = check_error(&answer, 422, "unprocessable entity");
-    let first = "field type conflict: input field \"a\" on measurement \"m\" is type integer, already exists as type float";
+    let first =
+        "field type conflict: input field \"a\" on measurement \"m\" is type integer, already exists as type float";
     assert_eq!(error, format!("partial write: {first} dropped=3"));
     assert_eq!(message, format!("failure writing points to database: {error}"));
     // The dropped point has not made c a float.
@@ -271,7 +273,8 @@ fn a_field_named_time_is_left_out() {
     let (_, error) = check_error(&answer, 422, "unprocessable entity");
     assert!(error.contains("\"time\"") && error.ends_with(" dropped=0"), "{error}");
     let (_, error) = check_error(&node.write("d", "alone time=5i 1\nm f=3 3"), 422, "unprocessable entity");
-    let expected = "partial write: invalid field name: input field \"time\" on measurement \"alone\" is invalid dropped=1";
+    let expected =
+        "partial write: invalid field name: input field \"time\" on measurement \"alone\" is invalid dropped=1";
     assert_eq!(error, expected);
     let lake = node.lake();
     assert_eq!(lake.lines("d", "m"), ["f=1.0 1", "f=2.0 2", "f=3.0 3"]);
@@ -326,7 +329,11 @@ fn values_are_stored_to_the_byte() {
         ("m\\ 5\\,x,größe=🦀 ключ=\"日本\" 1", "m 5,x", "größe=🦀 ключ=\"日本\" 1"),
         ("m6 s=\"\" 1", "m6", "s=\"\" 1"),
         ("m7 f=-0,g=1e-310,h=.5,i=1.,j=9007199254740993 1", "m7", "f=-0.0,g=1e-310,h=0.5,i=1.0,j=9007199254740992.0 1"),
-        ("m8 i=-9223372036854775808i,j=9223372036854775807i 1", "m8", "i=-9223372036854775808i,j=9223372036854775807i 1"),
+        (
+            "m8 i=-9223372036854775808i,j=9223372036854775807i 1",
+            "m8",
+            "i=-9223372036854775808i,j=9223372036854775807i 1",
+        ),
         ("m9 u=18446744073709551615u,z=0u 1", "m9", "u=18446744073709551615u,z=0u 1"),
         ("ma a=t,b=FALSE,c=true,d=F 1", "ma", "a=true,b=false,c=true,d=false 1"),
         ("mb,t=x f=1 1\r\n\r\n", "mb", "t=x f=1.0 1"),
@@ -343,8 +350,20 @@ fn values_are_stored_to_the_byte() {
 #[test]
 fn times_are_exact_to_the_nanosecond_before_1970_too() {
     let node = Node::start(&[]);
-    let mut times =
-        vec![-1, 0, 1, 999, 1_000, -999, -1_000, -1_001, T + 1, -86_400_000_000_000, -86_400_000_000_001, 86_400_000_000_000];
+    let mut times = vec![
+        -1,
+        0,
+        1,
+        999,
+        1_000,
+        -999,
+        -1_000,
+        -1_001,
+        T + 1,
+        -86_400_000_000_000,
+        -86_400_000_000_001,
+        86_400_000_000_000,
+    ];
     times.extend([i64::MIN + 2, i64::MAX - 1]);
     let lines: Vec<String> = times.iter().map(|time| format!("m t={time}i {time}")).collect();
     node.must_write("d", &lines.join("\n"));

@@ -1,11 +1,11 @@
 //! All integration tests in one binary: of the library, and of the program as it is run.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../fuzzed/mod.rs"]
-mod fuzzed;
 mod architecture;
 #[cfg(feature = "lake")]
 mod births_race;
+#[path = "../fuzzed/mod.rs"]
+mod fuzzed;
 #[cfg(feature = "lake")]
 mod ingest_bodies;
 #[cfg(feature = "lake")]
