@@ -34,7 +34,7 @@ fn errors_have_one_shape() {
     let node = Node::start(&["--max-body-size", "100000"]);
     node.must_write("d", &format!("m f=1 {T}"));
     let large = "x".repeat(100_001);
-    let cases: &[(&str, &str, &str, &str, u16, &str, &str, &str)] = &[
+    let cases = [
         ("POST", "/write", "", "m f=1", 400, "invalid", "missing db", "database is required"),
         ("POST", "/write?db=", "", "m f=1", 400, "invalid", "missing db", "database is required"),
         ("POST", "/write?db=d&precision=S", "", "m f=1", 400, "invalid", "n, ns, u, us, ms, s, m and h", "precision"),
@@ -43,7 +43,7 @@ fn errors_have_one_shape() {
         ("POST", "/nowhere", "", "m f=1", 404, "not found", "path not found", "path not found"),
         ("GET", "/write?db=d", "", "", 405, "method not allowed", "allow: ", "POST"),
         ("DELETE", "/ping", "", "", 405, "method not allowed", "allow: ", "GET"),
-        ("POST", "/write?db=d", "", &large, 413, "invalid", "100000", "100000"),
+        ("POST", "/write?db=d", "", &*large, 413, "invalid", "100000", "100000"),
         ("POST", "/write?db=d", "Content-Encoding: br\r\n", "m f=1", 415, "unsupported media type", "gzip", "\"br\""),
         (
             "POST",
@@ -62,9 +62,9 @@ fn errors_have_one_shape() {
         let headers = format!("{headers}X-Request-Id: of-mine\r\n");
         client.request_with(method, target, &headers, body.as_bytes());
         let answer = client.answer();
-        let (says, v1_says) = check_error(&answer, *status, code);
+        let (says, v1_says) = check_error(&answer, status, code);
         assert!(says.contains(message) && v1_says.contains(error), "{answer:?}");
-        assert_eq!(answer.header("Allow").is_some(), *status == 405, "{answer:?}");
+        assert_eq!(answer.header("Allow").is_some(), status == 405, "{answer:?}");
         check_common_headers(&answer);
     }
     assert_eq!(node.lake().lines("d", "m"), [format!("f=1.0 {T}")]);

@@ -141,6 +141,8 @@ fn live(address: SocketAddr, told: &Told, over: &AtomicBool, kill: impl FnOnce()
                         Some(status) => panic!("a write was answered {status}"),
                         None => return,
                     };
+                    // Many flushes with little in each: what is read back at every start stays small.
+                    std::thread::sleep(Duration::from_millis(2));
                 }
             });
         }
