@@ -8,7 +8,7 @@ use crate::node::{Answer, Node};
 
 const CONNECTIONS: usize = 12;
 const FIELDS: usize = 6;
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 100;
 
 /// A value of each of the five types; `number` can be read back from all but the boolean.
 fn value(kind: usize, number: usize) -> (String, &'static str) {
