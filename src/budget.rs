@@ -37,7 +37,16 @@ pub struct Budget {
     by_consumer: [AtomicUsize; Consumer::ALL.len()],
 }
 
+/// What a process takes beside what its consumers reserve: code, stacks, rings, and what the allocator keeps of freed memory. Measured:
+/// 40 to 75 MiB under load with 1 GiB and less reserved.
+const OVERHEAD_BYTES: usize = 64 << 20;
+
 impl Budget {
+    /// The budget of a process that may take `bytes_max` in all (192 MiB or more).
+    pub fn of_process(bytes_max: usize) -> Arc<Self> {
+        Self::new((bytes_max - bytes_max / 8).saturating_sub(OVERHEAD_BYTES))
+    }
+
     pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { bytes_max, total: AtomicUsize::new(0), by_consumer: Default::default() })
     }

@@ -225,7 +225,7 @@ options! {
         show: value::show_size,
     };
 
-    /// Most bytes of a request's body, after decompression; at most a quarter of memory-limit.
+    /// Most bytes of a request's body, after decompression; at most an eighth of memory-limit.
     body_bytes_max: usize = Setting {
         key: "max-body-size",
         placeholder: "SIZE",
@@ -245,16 +245,16 @@ options! {
         show: value::show_retention,
     };
 
-    /// Memory that the node may hold: bodies, open tables, sealed tables, encoder.
+    /// Memory that the whole process may take: bodies, open tables, sealed tables, encoder, and 64 MiB and an eighth for the rest.
     memory_bytes_max: usize = Setting {
         key: "memory-limit",
         placeholder: "SIZE",
-        accepts: "a size from 64MiB to 64TiB, such as 4GiB",
+        accepts: "a size from 192MiB to 64TiB, such as 4GiB",
         default: DefaultValue::Computed {
             says: "three quarters of what the cgroup or the machine has",
             value: |basis| value::show_size(&basis.memory_limit),
         },
-        parse: |text| value::size(text, 64 * MIB, 64 * TIB),
+        parse: |text| value::size(text, 192 * MIB, 64 * TIB),
         show: value::show_size,
     };
 
@@ -361,14 +361,18 @@ fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Resul
     }
 }
 
-/// Sizes that do not fit into the memory limit: open tables and bodies each get a quarter of it, the lake the rest.
+/// Sizes that do not fit into the memory limit. Open tables get a quarter of it: as much lies sealed at the lake. A body gets an eighth:
+/// it may be there compressed, decompressed and as columns of twice its size.
 fn contradictions(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -> Vec<Problem> {
     let limit_key = Settings::memory_bytes_max.key;
-    [(Settings::flush_bytes.key, config.flush_bytes), (Settings::body_bytes_max.key, config.body_bytes_max)]
+    let flush = (Settings::flush_bytes.key, config.flush_bytes, 4, "a quarter");
+    let body = (Settings::body_bytes_max.key, config.body_bytes_max, 8, "an eighth");
+    [flush, body]
         .into_iter()
-        .filter(|(_, bytes)| *bytes > config.memory_bytes_max / 4)
-        .map(|(key, bytes)| Problem::TooLargeForMemory {
+        .filter(|(_, bytes, share, _)| *bytes > config.memory_bytes_max / share)
+        .map(|(key, bytes, _, share)| Problem::TooLargeForMemory {
             key,
+            share,
             text: value::show_size(&bytes),
             origin: origin_of(key),
             limit_key,

@@ -92,6 +92,11 @@ impl Catalog {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing was ever born.
+    pub fn is_empty(&self) -> bool {
+        self.known().tables.is_empty()
+    }
+
     pub fn bucket(&self, name: &str) -> Option<Arc<Bucket>> {
         let known = self.known();
         known.bucket_ids.get(name).map(|id| Arc::clone(&known.buckets[*id as usize]))

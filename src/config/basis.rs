@@ -48,7 +48,7 @@ fn memory_limit(root: &Path) -> usize {
     let Some(available) = available.and_then(|bytes| usize::try_from(bytes).ok()) else {
         return MEMORY_LIMIT_UNKNOWN;
     };
-    (available / 4 * 3 / MIB * MIB).max(64 * MIB)
+    (available / 4 * 3 / MIB * MIB).max(192 * MIB)
 }
 
 fn machine_memory(root: &Path) -> Option<u64> {

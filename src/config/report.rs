@@ -48,10 +48,11 @@ pub enum Problem {
     #[error("{origin}: {key} = {text:?} is not possible: {why}")]
     Impossible { key: &'static str, text: String, origin: Origin, why: String },
     #[error(
-        "{key} = {text} ({origin}) is more than a quarter of {limit_key} = {limit_text} ({limit_origin}): lower the first or raise the second"
+        "{key} = {text} ({origin}) is more than {share} of {limit_key} = {limit_text} ({limit_origin}): lower the first or raise the second"
     )]
     TooLargeForMemory {
         key: &'static str,
+        share: &'static str,
         text: String,
         origin: Origin,
         limit_key: &'static str,

@@ -140,8 +140,9 @@ fn values_that_contradict_each_other_are_refused_with_both_places() {
     let expected = "flush-size = 1GiB (FILE:1) is more than a quarter of memory-limit = 2GiB \
                     (environment RINGEST_MEMORY_LIMIT): lower the first or raise the second";
     assert_eq!(message, expected);
-    let message = loaded(None, &[], &[("memory-limit", "64MiB")]).unwrap_err();
-    assert!(message.contains("max-body-size = 25MB (default)"), "{message}");
+    let message = loaded(None, &[], &[("memory-limit", "192MiB"), ("max-body-size", "25MiB")]).unwrap_err();
+    assert!(message.contains("max-body-size = 25MiB (flag --max-body-size) is more than an eighth"), "{message}");
+    assert!(loaded(None, &[], &[("memory-limit", "192MiB")]).is_ok(), "the smallest limit takes the default body");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnChunkMetaDataBuilder, PageEncodingStats};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
@@ -107,12 +107,12 @@ impl Body {
     pub fn keyed(shape: Shape<'_>, keys: &[u32], dictionary: DictionaryBody, statistics: Statistics) -> Self {
         let entries = dictionary.entries;
         let body = Self::even(shape, Encoding::RLE_DICTIONARY, statistics, |values, out| {
-            pages::keys(keys[values].iter().map(|key| (*key, 1)), entries, out);
+            pages::keys(&keys[values], entries, out);
         });
         Self { dictionary: Some(dictionary), ..body }
     }
 
-    /// Pages of strings as they are. `bytes`: of all values together, `longest`: of the longest.
+    /// Pages of strings as they are.
     pub fn strings(shape: Shape<'_>, values: &[&[u8]], statistics: Statistics) -> Self {
         let bytes: usize = values.iter().map(|value| value.len() + 4).sum();
         let longest = values.iter().map(|value| value.len() + 4).max().unwrap_or(4);
@@ -217,21 +217,34 @@ fn assemble(
         write(page, raw)?;
     }
 
-    let bytes = sink.into_inner()?;
+    let sizes = Sizes { rows, uncompressed, dictionary: dictionary_bytes };
     let metadata = ColumnChunkMetaData::builder(column)
         .set_compression(compression)
         .set_encodings(encodings)
         .set_page_encoding_stats(encoding_stats)
+        .set_statistics(body.statistics);
+    close(sink.into_inner()?, sizes, metadata)
+}
+
+/// Of a chunk, with page headers.
+struct Sizes {
+    rows: usize,
+    uncompressed: usize,
+    dictionary: Option<u64>,
+}
+
+fn close(bytes: Vec<u8>, sizes: Sizes, metadata: ColumnChunkMetaDataBuilder) -> Result<Chunk> {
+    let metadata = metadata
         .set_total_compressed_size(bytes.len() as i64)
-        .set_total_uncompressed_size(uncompressed as i64)
-        .set_num_values(rows as i64)
-        .set_dictionary_page_offset(dictionary_bytes.map(|_| 0))
-        .set_data_page_offset(dictionary_bytes.unwrap_or(0) as i64)
-        .set_statistics(body.statistics)
+        .set_total_uncompressed_size(sizes.uncompressed as i64)
+        .set_num_values(sizes.rows as i64)
+        // Relative to the chunk; appending it to the row group moves them.
+        .set_dictionary_page_offset(sizes.dictionary.map(|_| 0))
+        .set_data_page_offset(sizes.dictionary.unwrap_or(0) as i64)
         .build()?;
     let close = ColumnCloseResult {
         bytes_written: bytes.len() as u64,
-        rows_written: rows as u64,
+        rows_written: sizes.rows as u64,
         metadata,
         bloom_filter: None,
         column_index: None,

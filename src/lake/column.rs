@@ -117,7 +117,7 @@ pub(super) fn tags(
     }
     let mut bytes = Vec::new();
     pages::level_runs(runs.iter().map(|(rank, rows)| (rank.is_some(), *rows)), &mut bytes);
-    pages::keys(present(), entries.len(), &mut bytes);
+    pages::key_runs(present(), entries.len(), &mut bytes);
     Body {
         encoding: Encoding::RLE_DICTIONARY,
         dictionary: Some(string_dictionary(entries)),

@@ -1,5 +1,6 @@
 //! The thread that gathers parts, decides when an epoch is complete, and publishes epochs in order.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,7 +166,10 @@ impl Coordinator {
             let table = newest.entry(id).or_insert_with(|| self.shared.catalog.table(id));
             TableDay { table: Arc::clone(table), day, parts }
         };
-        Epoch { number, jobs: by_day.into_iter().map(job).collect(), rows, _memory: memory }
+        let mut jobs: Vec<TableDay> = by_day.into_iter().map(job).collect();
+        // The longest first, so that no thread waits for one that was begun last.
+        jobs.sort_by_key(|job| Reverse(job.parts.iter().map(|part| part.rows()).sum::<usize>()));
+        Epoch { number, jobs, rows, _memory: memory }
     }
 
     /// Tries until the epoch is committed. An error ends the coordinator.
@@ -243,7 +247,11 @@ impl Coordinator {
         while let Ok(job) = self.jobs.1.try_recv() {
             job.run(&self.shared.budget);
         }
+        // Every job is waited for, after a failure too: none may write to its file when the next attempt begins.
         let results: Vec<Result<Staged, String>> = results.iter().collect();
+        if results.len() < epoch.jobs.len() {
+            return Err(Failure::Stop("a lake thread has ended; restart the node".into()));
+        }
         results.into_iter().collect::<Result<Vec<Staged>, String>>().map_err(Failure::Again)
     }
 
@@ -304,6 +312,8 @@ impl Coordinator {
                 Ok(command) => self.take(command),
                 Err(_) => break,
             }
+            // Whoever waits for these rows learns that they do not come.
+            self.report(reason.clone());
         }
         Err(reason)
     }

@@ -24,10 +24,8 @@ use super::gather::{Filled, Gather, Plan};
 use super::manifest::NodeId;
 use super::partition::DayPart;
 use super::series::tag_order;
-use super::sort::Sorted;
+use super::sort::{GROUP_ROWS, Sorted};
 
-/// Rows of a row group.
-const GROUP_ROWS: usize = 256 * 1024;
 /// Bytes that a row of one column takes while it is encoded: the value, its key or string slice, and its page.
 const COLUMN_ROW_BYTES: usize = 40;
 

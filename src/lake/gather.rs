@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::table::{FieldColumn, Presence};
 
 use super::partition::{DayPart, count};
-use super::sort::Sorted;
+use super::sort::{GROUP_ROWS, Sorted};
 
 /// A column with fewer values than one row in eight is gathered value by value instead of row by row.
 const SPARSE: usize = 8;
@@ -30,6 +30,15 @@ pub(super) struct Gather<'a> {
     sorted: &'a Sorted,
     /// By part and row: its position. Made when the first sparse column asks.
     positions: OnceLock<Vec<Vec<u32>>>,
+    /// By row group and part, for jobs without repeated points. Made when the first dense column asks.
+    groups: OnceLock<Vec<Vec<Vec<Move>>>>,
+}
+
+/// A row of a part goes to this row of the row group.
+#[derive(Clone, Copy)]
+struct Move {
+    from: u32,
+    to: u32,
 }
 
 /// How to find the values of one column; lives as long as the job, so that every row group uses it again.
@@ -100,7 +109,7 @@ impl Lookup {
 
 impl<'a> Gather<'a> {
     pub fn new(parts: &'a [Arc<DayPart>], sorted: &'a Sorted) -> Self {
-        Self { parts, sorted, positions: OnceLock::new() }
+        Self { parts, sorted, positions: OnceLock::new(), groups: OnceLock::new() }
     }
 
     pub fn plan(&self, ordinal: u32) -> Plan<'a> {
@@ -117,7 +126,7 @@ impl<'a> Gather<'a> {
 
     /// The values of `rows` without gaps into `out` (emptied first), and which rows have one. `value(part, index)` reads
     /// value `index` of the column in `part`.
-    pub fn column<T>(
+    pub fn column<T: Copy + Default>(
         &self,
         plan: &Plan<'_>,
         rows: Range<usize>,
@@ -132,18 +141,22 @@ impl<'a> Gather<'a> {
         }
     }
 
-    fn dense<T>(
+    fn dense<T: Copy + Default>(
         &self,
         lookups: &[Lookup],
         rows: Range<usize>,
         value: impl Fn(usize, usize) -> T,
         out: &mut Vec<T>,
     ) -> Filled {
+        let whole = |(lookup, part): (&Lookup, &Arc<DayPart>)| matches!(lookup, Lookup::Prefix(n) if *n as usize == part.rows());
+        let full = lookups.iter().zip(self.parts).all(whole);
+        if self.sorted.is_unique() {
+            return self.scatter(lookups, full, rows, value, out);
+        }
         let positions = self.sorted.positions(rows.clone());
-        let sources = &self.sorted.sources[positions.clone()];
         let single = positions.len() == rows.len();
-        let full = |(lookup, part): (&Lookup, &Arc<DayPart>)| matches!(lookup, Lookup::Prefix(n) if *n as usize == part.rows());
-        if single && lookups.iter().zip(self.parts).all(full) {
+        if single && full {
+            let sources = &self.sorted.sources[positions];
             out.extend(sources.iter().map(|source| value(source.part as usize, source.row as usize)));
             return Filled::All;
         }
@@ -160,6 +173,54 @@ impl<'a> Gather<'a> {
             before = end;
         }
         if out.len() == rows.len() { Filled::All } else { Filled::Flags(flags) }
+    }
+
+    /// For points that were written once: reads the input in its order and writes to where its rows go, which is kinder
+    /// to the caches than the reverse (a series' next value lies a whole round of series further).
+    fn scatter<T: Copy + Default>(
+        &self,
+        lookups: &[Lookup],
+        full: bool,
+        rows: Range<usize>,
+        value: impl Fn(usize, usize) -> T,
+        out: &mut Vec<T>,
+    ) -> Filled {
+        let groups = self.groups.get_or_init(|| self.groups());
+        out.resize(rows.len(), T::default());
+        let mut flags = if full { Vec::new() } else { vec![0; rows.len()] };
+        for (part, lookup) in lookups.iter().enumerate() {
+            for Move { from, to } in &groups[rows.start / GROUP_ROWS][part] {
+                if full {
+                    out[*to as usize] = value(part, *from as usize);
+                } else if let Some(index) = lookup.find(*from) {
+                    out[*to as usize] = value(part, index);
+                    flags[*to as usize] = 1;
+                }
+            }
+        }
+        if full {
+            return Filled::All;
+        }
+        let mut kept = 0;
+        for row in 0..rows.len() {
+            out[kept] = out[row];
+            kept += usize::from(flags[row]);
+        }
+        out.truncate(kept);
+        if kept == rows.len() { Filled::All } else { Filled::Flags(flags) }
+    }
+
+    /// By row group and part: the rows that go there, ascending.
+    fn groups(&self) -> Vec<Vec<Vec<Move>>> {
+        let count = self.sorted.rows().div_ceil(GROUP_ROWS);
+        let mut groups = vec![vec![Vec::new(); self.parts.len()]; count];
+        for (part, positions) in self.positions().iter().enumerate() {
+            for (from, position) in (0..).zip(positions) {
+                let (group, to) = (*position as usize / GROUP_ROWS, *position % GROUP_ROWS as u32);
+                groups[group][part].push(Move { from, to });
+            }
+        }
+        groups
     }
 
     fn sparse<T>(
@@ -213,6 +274,8 @@ impl<'a> Gather<'a> {
 
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
-        self.positions.get().map_or(0, |_| 4 * self.sorted.sources.len())
+        let positions = self.positions.get().map_or(0, |_| size_of::<u32>());
+        let moves = self.groups.get().map_or(0, |_| size_of::<Move>());
+        (positions + moves) * self.sorted.sources.len()
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Writes the file and tells the result. A panic of the encoder is a failure of the job: its rows stay in memory
-    /// and the other tables go on.
+    /// Writes the file and tells the result. A panic is a failure of the job like any other: it has changed nothing but
+    /// the file aside, and its rows are still in memory.
     pub fn run(self, budget: &Arc<Budget>) {
         let mut memory = Reservation::new(budget, Consumer::Encoder);
         let input =
@@ -41,7 +41,7 @@ impl Job {
             Ok(Ok(written)) => Ok(Staged { aside: self.aside, target: self.target, written }),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(
-                "cannot encode {}: the encoder failed, which is a fault of ringest (the log shows where); please report it",
+                "cannot encode {}: this is a fault of ringest, please report it with the panic in the log",
                 self.target
             )),
         };

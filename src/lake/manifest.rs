@@ -63,7 +63,7 @@ pub(super) struct Manifest {
     sequence: u64,
     /// Where the next record goes.
     end: u64,
-    /// A write or sync has failed: nobody knows what is on disk, and nothing may be built on it.
+    /// A sync has failed: nobody knows what is on disk, and nothing may be built on it.
     poisoned: bool,
 }
 
@@ -127,6 +127,11 @@ impl Manifest {
         self.node
     }
 
+    /// Whether a sync has failed, so that nothing more can be recorded.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -134,20 +139,33 @@ impl Manifest {
     /// Appends a record and syncs it.
     ///
     /// # Errors
-    /// After a failed write or sync the manifest takes no record any more: after a failed sync the kernel may have
-    /// dropped the bytes and report the next sync as good. What holds is found out by the next start.
+    /// A write that failed (a full disk) was taken back and may be made again. After a failed sync the manifest takes no
+    /// record any more: the kernel may have dropped the bytes and report the next sync as good. What holds is found out by
+    /// the next start.
     pub fn append(&mut self, record: &Record) -> io::Result<()> {
         if self.poisoned {
-            return Err(io::Error::other("an earlier write or sync of it has failed"));
+            return Err(io::Error::other("an earlier sync of it has failed"));
         }
         let bytes = encode(record, self.sequence);
         self.poisoned = true;
-        self.file.write_all_at(&bytes, self.end)?;
+        if let Err(error) = self.file.write_all_at(&bytes, self.end) {
+            self.file.set_len(self.end)?;
+            self.poisoned = false;
+            return Err(error);
+        }
         self.file.sync_data()?;
         self.poisoned = false;
         self.end += bytes.len() as u64;
         self.sequence += 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Manifest {
+    pub fn of_test(file: File) -> Self {
+        let node = NodeId::of_test(1);
+        Self { file, path: "manifest".into(), node, sequence: 0, end: HEADER_BYTES as u64, poisoned: false }
     }
 }
 
@@ -263,4 +281,112 @@ fn take<const N: usize>(bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
     let taken = bytes.get(*at..end)?.try_into().ok()?;
     *at = end;
     Some(taken)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn records() -> Vec<Record> {
+        vec![
+            Record::Intent { epoch: 7, adds: vec!["lake/a".into(), "lake/ü".into()], removes: vec!["lake/c".into()] },
+            Record::Commit { epoch: 7 },
+            Record::Intent { epoch: 9, adds: vec![], removes: vec![] },
+            Record::Abort { epoch: 9 },
+        ]
+    }
+
+    /// A manifest with `records()` and where each of them ends.
+    fn filled(folder: &Path) -> (PathBuf, Vec<usize>) {
+        let path = folder.join("manifest");
+        let mut manifest = Manifest::create(&path).unwrap();
+        let ends = records().into_iter().map(|record| {
+            manifest.append(&record).unwrap();
+            manifest.end as usize
+        });
+        (path, ends.collect())
+    }
+
+    #[test]
+    fn records_are_read_back_and_more_can_follow() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = filled(folder.path());
+        let Opened { mut manifest, records: found, torn_bytes } = Manifest::open(&path).unwrap();
+        assert_eq!((found, torn_bytes), (records(), 0));
+        manifest.append(&Record::Commit { epoch: 11 }).unwrap();
+        let again = Manifest::open(&path).unwrap();
+        assert_eq!(again.records.len(), 5);
+        assert_eq!(again.manifest.node(), manifest.node());
+    }
+
+    #[test]
+    fn a_tail_torn_at_any_byte_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, ends) = filled(folder.path());
+        let whole = std::fs::read(&path).unwrap();
+        for length in HEADER_BYTES..=whole.len() {
+            // Cut off, and filled with zeros as a power cut may leave it.
+            for filled in [length, whole.len().max(length + 9)] {
+                let mut torn = whole[..length].to_vec();
+                torn.resize(filled, 0);
+                std::fs::write(&path, &torn).unwrap();
+                let mut opened = Manifest::open(&path).unwrap();
+                let intact = ends.iter().filter(|end| **end <= length).count();
+                // Zero bytes may be what was there.
+                assert!(opened.records.len() >= intact);
+                assert_eq!(opened.records, records()[..opened.records.len()]);
+                opened.manifest.append(&Record::Commit { epoch: 1 }).unwrap();
+                let again = Manifest::open(&path).unwrap();
+                assert_eq!((again.records.len(), again.torn_bytes), (opened.records.len() + 1, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_before_an_intact_one_is_refused_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, ends) = filled(folder.path());
+        let whole = std::fs::read(&path).unwrap();
+        for at in HEADER_BYTES..ends[2] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x20;
+            std::fs::write(&path, &damaged).unwrap();
+            let start = ends.iter().rev().copied().find(|end| *end <= at).unwrap_or(HEADER_BYTES);
+            match Manifest::open(&path) {
+                Err(LakeError::ManifestDamaged { offset, .. }) => assert_eq!(offset, start as u64),
+                other => panic!("byte {at}: {:?}", other.map(|opened| opened.records)),
+            }
+            assert_eq!(std::fs::read(&path).unwrap(), damaged, "a damaged manifest is not touched");
+        }
+    }
+
+    #[test]
+    fn a_foreign_or_newer_header_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = filled(folder.path());
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..HEADER_BYTES {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&path, &damaged).unwrap();
+            let error = Manifest::open(&path).map(|_| ()).unwrap_err();
+            let version = (8..12).contains(&at);
+            assert_eq!(matches!(error, LakeError::ManifestVersion { .. }), version, "byte {at}: {error}");
+        }
+        std::fs::write(&path, &whole[..HEADER_BYTES - 1]).unwrap();
+        assert!(matches!(Manifest::open(&path).map(|_| ()), Err(LakeError::ManifestDamaged { offset: 0, .. })));
+    }
+
+    #[test]
+    fn a_failed_write_poisons() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = filled(folder.path());
+        let mut manifest = Manifest::open(&path).unwrap().manifest;
+        let writable = std::mem::replace(&mut manifest.file, File::open(&path).unwrap());
+        manifest.append(&Record::Commit { epoch: 1 }).unwrap_err();
+        manifest.file = writable;
+        let error = manifest.append(&Record::Commit { epoch: 1 }).unwrap_err();
+        assert!(error.to_string().contains("earlier"), "{error}");
+    }
 }

