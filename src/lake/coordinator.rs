@@ -265,6 +265,7 @@ impl Coordinator {
     fn advance(&mut self, committed: u64) {
         self.committed = committed;
         self.shared.metrics.epoch_committed.set(committed as i64);
+        self.shared.metrics.set_failure(None);
         self.shared.progress.send_modify(|progress| {
             if progress.failure.take().is_some() {
                 tracing::info!("publishing works again: epoch {committed} is committed");
@@ -273,7 +274,9 @@ impl Coordinator {
         });
     }
 
+    /// Health fails before anybody is told of the attempt: who hears that a flush has failed finds it there.
     fn report(&self, reason: String) {
+        self.shared.metrics.set_failure(Some(reason.as_str().into()));
         self.shared.progress.send_modify(|progress| {
             progress.failed_attempts += 1;
             if progress.failure.as_deref() != Some(&*reason) {

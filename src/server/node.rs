@@ -1,6 +1,5 @@
 //! What all threads of the node share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -108,10 +107,6 @@ impl Node {
     pub fn report_drained(&self, shard: usize) {
         // Main has given up waiting when nobody listens.
         let _ = self.drained.send(shard);
-    }
-
-    pub fn set_lake_failure(&self, failure: Option<Arc<str>>) {
-        self.context.metrics.set_failure(failure);
     }
 }
 

@@ -49,9 +49,6 @@ pub async fn run(node: Arc<Node>, index: usize, seed: [u8; 8], bound: Bound) {
     let shard = Rc::new(Shard::new(node, index, seed));
     net::spawn(accept(Rc::clone(&shard), Listener::from(bound)));
     net::spawn(sweep(Rc::clone(&shard)));
-    if index == 0 {
-        net::spawn(report_lake(Rc::clone(&shard)));
-    }
     shard.watch().await;
 }
 
@@ -205,16 +202,4 @@ async fn accept(shard: Rc<Shard>, listener: Listener) {
     }
     shard.accepts.set(false);
     shard.report_if_drained();
-}
-
-/// Tells health and the log how the lake fares.
-async fn report_lake(shard: Rc<Shard>) {
-    let mut progress = shard.node.lake.progress();
-    loop {
-        let failure = progress.borrow_and_update().failure.clone();
-        shard.node.set_lake_failure(failure);
-        if progress.changed().await.is_err() {
-            return;
-        }
-    }
 }

@@ -1,14 +1,27 @@
 //! All integration tests in one binary: of the library, and of the program as it is run.
 #![allow(clippy::unwrap_used)]
 
+mod architecture;
+#[cfg(feature = "lake")]
+mod births_race;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
+#[cfg(feature = "lake")]
+mod ingest_bodies;
+#[cfg(feature = "lake")]
+mod ingest_semantics;
+#[cfg(feature = "lake")]
+mod lake_reader;
+#[cfg(feature = "lake")]
+mod limits;
 mod line_agreement;
 mod line_cases;
 mod line_strategy;
 #[cfg(feature = "lake")]
 mod node;
 mod replayed;
+#[cfg(feature = "lake")]
+mod restart;
 #[cfg(feature = "lake")]
 mod server_life;
 #[cfg(feature = "lake")]

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::lake_reader::Lake;
+
 /// A node that does not answer for so long has failed its test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,7 +32,7 @@ pub fn ringest(command: &str) -> Command {
 }
 
 impl Node {
-    /// With a fresh data directory; points of any age are taken.
+    /// With a fresh data directory; points of any age are taken unless `args` say otherwise.
     pub fn start(args: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), args)
     }
@@ -38,9 +40,11 @@ impl Node {
     /// With the data of an earlier life. The node listens on 127.0.0.1 unless `args` say otherwise.
     pub fn start_in(dir: TempDir, args: &[&str]) -> Self {
         let mut command = ringest("serve");
-        command.args(["--log-format", "json", "--default-retention", "inf"]).arg("--data-dir").arg(dir.path());
-        if !args.contains(&"--listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
+        command.args(["--log-format", "json"]).arg("--data-dir").arg(dir.path());
+        for (option, value) in [("--listen", "127.0.0.1:0"), ("--default-retention", "inf")] {
+            if !args.contains(&option) {
+                command.args([option, value]);
+            }
         }
         let mut child = command.args(args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let (lines, log) = channel();
@@ -105,10 +109,22 @@ impl Node {
         self.request("POST", &format!("/write?db={db}"), lines.as_bytes())
     }
 
+    /// Writes what must be taken whole.
+    pub fn must_write(&self, db: &str, lines: &str) {
+        let answer = self.write(db, lines);
+        assert_eq!(answer.status, 204, "{answer:?} to {lines:.300}");
+    }
+
     /// Until everything that was acknowledged is in the lake.
     pub fn flush(&self) {
         let answer = self.request("POST", "/api/flush", b"");
         assert!((200..300).contains(&answer.status), "{answer:?}");
+    }
+
+    /// The lake once everything that was acknowledged is in it.
+    pub fn lake(&self) -> Lake {
+        self.flush();
+        Lake::read(self.data_dir())
     }
 
     pub fn metrics(&self) -> String {
@@ -188,6 +204,11 @@ impl Answer {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
     /// The value of the header `name`, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
@@ -212,7 +233,13 @@ impl Client {
 
     /// Sends a request with a Content-Length.
     pub fn request(&mut self, method: &str, target: &str, body: &[u8]) {
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.request_with(method, target, "", body);
+    }
+
+    /// Sends a request with a Content-Length and more `headers`, each line with its end.
+    pub fn request_with(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) {
+        let length = body.len();
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: node\r\n{headers}Content-Length: {length}\r\n\r\n");
         self.send([head.as_bytes(), body].concat());
     }
 

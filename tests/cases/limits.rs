@@ -1,0 +1,244 @@
+//! At the limits of memory and disk: refusals instead of growth, and nothing lost when there is room again.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::lake_reader::{Lake, Value};
+use crate::node::{Answer, Client, Node, PATIENCE};
+
+const MIB: u64 = 1 << 20;
+
+/// The most memory that the node ever had, in bytes.
+fn peak_bytes(node: &Node) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+fn check_overload(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.json()["code"], "unavailable", "{answer:?}");
+    assert!(answer.header("Retry-After").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{answer:?}");
+}
+
+/// About `bytes` of lines, each with a series and a time of its own and a long string; returns how many.
+fn new_series(writer: usize, first: u64, bytes: usize) -> (String, u64) {
+    let text = "some text ".repeat(12);
+    let mut body = String::with_capacity(bytes + 1_000);
+    let mut number = first;
+    while body.len() < bytes {
+        body += &format!("m,writer=w{writer},id=a{number} value={number}i,text=\"{number} {text}\" {number}\n");
+        number += 1;
+    }
+    (body, number - first)
+}
+
+#[test]
+fn memory_stays_near_its_limit_and_overload_loses_nothing() {
+    const LIMIT: u64 = 256 * MIB;
+    const WRITERS: usize = 6;
+    const BODIES: usize = 12;
+    const HEADS: usize = 120;
+    let node = Node::start(&["--memory-limit", "256MiB", "--max-body-size", "4MB", "--shards", "2"]);
+    // More bodies on their way than there is memory for: some are refused, the others may come.
+    let head = "POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 3900000\r\n\r\n";
+    let mut waiting: Vec<Client> = (0..HEADS).map(|_| node.connect()).collect();
+    waiting.iter_mut().for_each(|client| client.send(head));
+    // A request waits for memory for two seconds.
+    std::thread::sleep(Duration::from_millis(2_500));
+    let mut admitted = Vec::new();
+    let mut refused = 0;
+    for mut client in waiting {
+        client.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        if client.receive().is_ok() {
+            check_overload(&client.answer());
+            refused += 1;
+        } else {
+            client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            admitted.push(client);
+        }
+    }
+    assert!(refused > 0 && !admitted.is_empty(), "{refused} of {HEADS} refused");
+    drop(admitted.split_off(admitted.len() / 2));
+    for (number, client) in admitted.iter_mut().enumerate() {
+        let point = format!("kept,n={number} f=1 1\n#");
+        client.send(point.clone() + &"x".repeat(3_900_000 - point.len()));
+        assert_eq!(client.answer().status, 204);
+    }
+    let kept = admitted.len();
+    drop(admitted);
+
+    let told = AtomicU64::new(0);
+    let overloads = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (told, overloads) = (&told, &overloads);
+            let mut client = node.connect();
+            let address = node.address();
+            scope.spawn(move || {
+                let mut number = 0;
+                for _ in 0..BODIES {
+                    let (body, points) = new_series(writer, number, 3_500_000);
+                    number += points;
+                    let give_up = Instant::now() + PATIENCE;
+                    loop {
+                        client.request("POST", "/write?db=d", body.as_bytes());
+                        let answer = client.answer();
+                        if answer.status == 204 {
+                            break;
+                        }
+                        check_overload(&answer);
+                        assert!(Instant::now() < give_up, "a body is refused for ever");
+                        overloads.fetch_add(1, Ordering::Relaxed);
+                        if answer.header("Connection") == Some("close") {
+                            client = Client::new(address);
+                        }
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                    told.fetch_add(points, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let peak = peak_bytes(&node);
+    println!("peak {} MiB, {overloads:?} overloads, {told:?} points, {refused} heads refused", peak / MIB);
+    // Half as much again for what the budget does not count: what the allocator keeps for the next moment, and the encoder's copies
+    // of strings.
+    assert!(peak < LIMIT + LIMIT / 2, "{} MiB of a limit of {}", peak / MIB, LIMIT / MIB);
+
+    assert_eq!(node.write("d", "after f=1 1").status, 204);
+    let dir = node.stop();
+    let lake = Lake::read(dir.path());
+    assert_eq!(lake.rows("d", "kept").len(), kept);
+    let rows = lake.rows("d", "m");
+    assert_eq!(rows.len() as u64, told.into_inner());
+    let ids: BTreeSet<(&str, i64)> = rows.iter().map(|row| (&*row.tags["writer"], row.time_ns)).collect();
+    assert_eq!(ids.len(), rows.len());
+}
+
+/// One body whose births outgrow the memory is refused, and is no burden afterwards.
+#[test]
+fn a_body_of_countless_new_fields_is_refused_and_forgotten() {
+    let node = Node::start(&["--memory-limit", "192MiB", "--max-body-size", "8MB", "--shards", "1"]);
+    let fields: Vec<String> = (0..700_000).map(|number| format!("f{number}=1")).collect();
+    let body = format!("m {} 1", fields.join(","));
+    check_overload(&node.write("d", &body));
+    for _ in 0..3 {
+        check_overload(&node.write("d", &body));
+    }
+    let peak = peak_bytes(&node);
+    println!("peak {} MiB", peak / MIB);
+    assert!(peak < 192 * MIB, "{} MiB", peak / MIB);
+    node.must_write("d", "m f1=\"text\" 1");
+    let lake = node.lake();
+    assert_eq!(lake.lines("d", "m"), ["f1=\"text\" 1"]);
+    assert_eq!(lake.files[0].columns.len(), 3);
+}
+
+/// A small file system of its own.
+struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    /// `None` where mounting is not allowed.
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={size}");
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
+        status.is_ok_and(|status| status.success()).then_some(Self { folder })
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.folder.path().join("ballast")
+    }
+
+    /// Takes all space that is left.
+    fn fill(&self) {
+        let mut ballast = File::create(self.ballast()).unwrap();
+        for piece in [64 << 10, 4 << 10, 512, 1] {
+            while ballast.write_all(&vec![0; piece]).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount("8m") else {
+        eprintln!("skipped: mounting a tmpfs needs root");
+        return;
+    };
+    let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
+    let options =
+        ["--memory-limit", "192MiB", "--max-body-size", "1MB", "--flush-size", "4MiB", "--flush-interval", "200ms"];
+    let node = Node::start_in(dir, &options);
+    node.must_write("d", "m f=0i 0");
+    node.flush();
+    assert_eq!(node.request("GET", "/health", b"").status, 200);
+
+    disk.fill();
+    let mut written = 1;
+    node.must_write("d", "m f=1i 1");
+    let answer = node.request("POST", "/api/flush", b"");
+    assert_eq!((answer.status, &answer.json()["code"]), (500, &"internal error".into()), "{answer:?}");
+    let sentence = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(sentence.contains("No space left on device"), "{sentence}");
+    let health = node.request("GET", "/health", b"");
+    assert_eq!((health.status, &health.json()["status"]), (503, &"fail".into()), "{health:?}");
+    assert!(health.json()["message"].as_str().unwrap().contains("No space left on device"), "{health:?}");
+
+    // Writes go on until there is no memory for them.
+    const LINES: usize = 1_500;
+    let text = "some text ".repeat(50);
+    let mut client = node.connect();
+    let refused = loop {
+        let points = written + 1..=written + LINES;
+        let lines: String = points.map(|number| format!("m f={number}i,text=\"{text}\" {number}\n")).collect();
+        client.request("POST", "/write?db=d", lines.as_bytes());
+        let answer = client.answer();
+        if answer.status != 204 {
+            break answer;
+        }
+        written += LINES;
+        assert!(written < 1_000_000, "memory has no end");
+    };
+    check_overload(&refused);
+    println!("{written} points in memory, peak {} MiB", peak_bytes(&node) / MIB);
+    assert!(written > 20_000, "{written} points fill 192 MiB");
+    assert!(peak_bytes(&node) < 192 * MIB, "{} MiB", peak_bytes(&node) / MIB);
+    assert_eq!(node.request("GET", "/ping", b"").status, 204);
+
+    disk.free();
+    let give_up = Instant::now() + PATIENCE;
+    while node.request("POST", "/api/flush", b"").status != 204 {
+        assert!(Instant::now() < give_up, "nothing is published though there is room");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(node.request("GET", "/health", b"").status, 200);
+    written += 1;
+    node.must_write("d", &format!("m f={written}i {written}"));
+    let dir = node.stop();
+    let lake = Lake::read(dir.path());
+    let rows = lake.rows("d", "m");
+    let times: BTreeSet<i64> = rows.iter().map(|row| row.time_ns).collect();
+    assert_eq!((rows.len(), times.len(), times.last()), (written + 1, written + 1, Some(&(written as i64))));
+    assert!(rows.iter().all(|row| row.fields["f"] == Value::Integer(row.time_ns)));
+    assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+}
