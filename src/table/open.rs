@@ -289,6 +289,13 @@ impl Tables {
         self.buckets.values().all(|bucket| bucket.tables.iter().all(|table| table.time.is_empty()))
     }
 
+    /// Forgets a bucket that a refused request left without tables: names that are only tried must not pile up.
+    pub fn forget_if_empty(&mut self, bucket: &str) {
+        if self.buckets.get(bucket).is_some_and(|open| open.tables.is_empty()) {
+            self.buckets.remove(bucket);
+        }
+    }
+
     /// Moves all rows out; series caches start anew.
     pub fn seal(&mut self) -> Vec<SealedTable> {
         let buckets = std::mem::take(&mut self.buckets);

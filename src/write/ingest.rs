@@ -261,6 +261,20 @@ fn insert(
     body: Padded<'_>,
     stamp: Stamp,
 ) -> Result<(), Refusal> {
+    let written = try_insert(context, tables, params, body, stamp);
+    if written.is_err() {
+        tables.forget_if_empty(&params.bucket);
+    }
+    written
+}
+
+fn try_insert(
+    context: &Context,
+    tables: &mut Tables,
+    params: &Params,
+    body: Padded<'_>,
+    stamp: Stamp,
+) -> Result<(), Refusal> {
     let bucket = context.catalog.bucket(&params.bucket);
     let retention = bucket.map_or(context.config.default_retention, |bucket| bucket.retention);
     let rules = Rules { time_ns_min: lower_bound(stamp.now_ns, retention), retention };

@@ -123,23 +123,47 @@ fn memory_stays_near_its_limit_and_overload_loses_nothing() {
     assert_eq!(ids.len(), rows.len());
 }
 
-/// One body whose births outgrow the memory is refused, and is no burden afterwards.
+/// One body whose births outgrow the memory is refused for good, and is no burden afterwards.
 #[test]
-fn a_body_of_countless_new_fields_is_refused_and_forgotten() {
+fn a_body_of_countless_new_measurements_is_refused_and_forgotten() {
     let node = Node::start(&["--memory-limit", "192MiB", "--max-body-size", "8MB", "--shards", "1"]);
-    let fields: Vec<String> = (0..700_000).map(|number| format!("f{number}=1")).collect();
-    let body = format!("m {} 1", fields.join(","));
-    check_overload(&node.write("d", &body));
+    let body: String = (0..400_000).map(|number| format!("m{number} f=1 1\n")).collect();
     for _ in 0..3 {
-        check_overload(&node.write("d", &body));
+        let answer = node.write("d", &body);
+        assert_eq!(answer.status, 413, "{answer:?}");
+        assert_eq!(answer.json()["code"], "invalid");
+        assert!(answer.json()["message"].as_str().unwrap().contains("memory-limit"), "{answer:?}");
     }
     let peak = peak_bytes(&node);
     println!("peak {} MiB", peak / MIB);
     assert!(peak < 192 * MIB, "{} MiB", peak / MIB);
-    node.must_write("d", "m f1=\"text\" 1");
+    node.must_write("d", "m1 f=\"text\" 1");
     let lake = node.lake();
-    assert_eq!(lake.lines("d", "m"), ["f1=\"text\" 1"]);
-    assert_eq!(lake.files[0].columns.len(), 3);
+    assert_eq!(lake.lines("d", "m1"), ["f=\"text\" 1"]);
+    assert_eq!(lake.files.len(), 1);
+}
+
+#[test]
+fn a_table_takes_so_many_columns_and_no_more() {
+    const COLUMNS_MAX: usize = 65_536;
+    let node = Node::start(&["--shards", "1", "--flush-interval", "1h"]);
+    // The tag is a column too.
+    let fields: Vec<String> = (1..COLUMNS_MAX).map(|number| format!("f{number}=1i")).collect();
+    let answer =
+        node.write("d", &format!("m,t=a {} 1\nm,t=a g=1 2\nm,t=b,u=c f1=1i 3\nm,t=b f1=2i 4", fields.join(",")));
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("measurement \"m\" has 65536 columns"), "{message}");
+    assert!(message.contains("column \"g\" cannot be added"), "{message}");
+    assert!(message.ends_with("dropped=2"), "{message}");
+    let answer = node.write("d", "m,t=a,u=b f1=2i 1\nm,t=a f1=3i 1");
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert!(answer.json()["message"].as_str().unwrap().contains("column \"u\" cannot be added"), "{answer:?}");
+    let lake = node.lake();
+    let rows = lake.rows("d", "m");
+    let first: Vec<(i64, usize, &Value)> =
+        rows.iter().map(|row| (row.time_ns, row.fields.len(), &row.fields["f1"])).collect();
+    assert_eq!(first, [(1, COLUMNS_MAX - 1, &Value::Integer(3)), (4, 1, &Value::Integer(2))]);
 }
 
 /// A small file system of its own.
