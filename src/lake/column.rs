@@ -96,28 +96,25 @@ pub(super) fn strings(shape: Shape<'_>, values: &[&[u8]]) -> Body {
     Body::strings(shape, values, statistics)
 }
 
-/// A tag column as runs of rows: rank of the value (`None`: absent) and number of rows. `entries`: the distinct values in
-/// order of their keys, `key_of(rank)` the key.
-pub(super) fn tags(
-    shape: Shape<'_>,
-    runs: &[(Option<u32>, usize)],
-    entries: &[&[u8]],
-    key_of: impl Fn(u32) -> u32,
-) -> Body {
-    let present = || runs.iter().filter_map(|(rank, rows)| rank.map(|rank| (key_of(rank), *rows)));
-    let values: usize = present().map(|(_, rows)| rows).sum();
+/// A tag column as runs of rows that have a value: its key and number of rows. `entries`: the distinct values in order
+/// of their keys.
+pub(super) fn tags(shape: Shape<'_>, runs: &[(u32, usize)], entries: &[&[u8]]) -> Body {
+    if runs.is_empty() {
+        return empty(shape);
+    }
+    let values: usize = runs.iter().map(|(_, rows)| rows).sum();
     let statistics = string_statistics(entries.iter().copied(), nulls(shape, values));
     let dictionary_bytes: usize = entries.iter().map(|value| value.len() + 4).sum();
-    let plain_bytes: usize = present().map(|(key, rows)| rows * (entries[key as usize].len() + 4)).sum();
+    let plain_bytes: usize = runs.iter().map(|(key, rows)| rows * (entries[*key as usize].len() + 4)).sum();
     // With a value per row, keys are a second copy of nothing.
     if dictionary_bytes > DICTIONARY_BYTES_MAX || plain_bytes <= dictionary_bytes + dictionary_bytes / 8 {
         let strings: Vec<&[u8]> =
-            present().flat_map(|(key, rows)| std::iter::repeat_n(entries[key as usize], rows)).collect();
+            runs.iter().flat_map(|(key, rows)| std::iter::repeat_n(entries[*key as usize], *rows)).collect();
         return Body::strings(shape, &strings, statistics);
     }
     let mut bytes = Vec::new();
-    pages::level_runs(runs.iter().map(|(rank, rows)| (rank.is_some(), *rows)), &mut bytes);
-    pages::key_runs(present(), entries.len(), &mut bytes);
+    pages::levels(shape.filled, 0..shape.rows, &mut bytes);
+    pages::key_runs(runs.iter().copied(), entries.len(), &mut bytes);
     Body {
         encoding: Encoding::RLE_DICTIONARY,
         dictionary: Some(string_dictionary(entries)),

@@ -23,7 +23,7 @@ use super::column::{self, IntegerKind};
 use super::gather::{Filled, Gather, Plan};
 use super::manifest::NodeId;
 use super::partition::DayPart;
-use super::series::tag_order;
+use super::series::{PlaceRank, tag_order};
 use super::sort::{GROUP_ROWS, Sorted};
 
 /// Bytes that a row of one column takes while it is encoded: the value, its key or string slice, and its page.
@@ -94,7 +94,6 @@ fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservati
         gather,
         packer: Packer::new().map_err(|error| ParquetError::External(Box::new(error)))?,
         scratch: Scratch::default(),
-        cursors: Vec::new(),
     };
     let held = memory.bytes() + encoder.plans.iter().map(Plan::bytes).sum::<usize>();
     for start in (0..sorted.rows()).step_by(GROUP_ROWS) {
@@ -184,8 +183,6 @@ struct Encoder<'a> {
     plans: Vec<Plan<'a>>,
     packer: Packer,
     scratch: Scratch,
-    /// By series of the row group: the next of its tag codes.
-    cursors: Vec<usize>,
 }
 
 impl Encoder<'_> {
@@ -208,11 +205,9 @@ impl Encoder<'_> {
         refill(integers, times.iter().map(|time| time.rem_euclid(1000)));
         append(&mut self.packer, column::times(shape, integers, IntegerKind::Narrow))?;
 
-        let series = self.series_of(&rows);
-        self.cursors.clear();
-        self.cursors.extend(series.iter().map(|(place, _)| self.sorted.series.codes_start(*place)));
+        let places = self.places(&rows);
         for tag in 0..self.input.table.tags.len() {
-            let body = self.tag(tag, rows.len(), &series);
+            let body = self.tag(tag, &rows, places.clone());
             append(&mut self.packer, body)?;
         }
         for ordinal in 0..self.plans.len() {
@@ -222,52 +217,47 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// The series of a row group with the number of their rows in it.
-    fn series_of(&self, rows: &Range<usize>) -> Vec<(usize, usize)> {
+    /// The places of the series that have rows among `rows`.
+    fn places(&self, rows: &Range<usize>) -> Range<u32> {
         let ends = &self.sorted.series_ends;
-        let mut place = ends.partition_point(|end| *end as usize <= rows.start);
-        let mut start = rows.start;
-        let mut series = Vec::new();
-        while start < rows.end {
-            let end = rows.end.min(ends[place] as usize);
-            if end > start {
-                series.push((place, end - start));
-            }
-            start = end;
-            place += 1;
-        }
-        series
+        let first = ends.partition_point(|end| *end as usize <= rows.start);
+        let last = ends.partition_point(|end| (*end as usize) < rows.end);
+        first as u32..last as u32 + 1
     }
 
-    /// Tag column `tag` in file order; asked for in ascending order.
-    fn tag(&mut self, tag: usize, rows: usize, series: &[(usize, usize)]) -> Body {
+    /// Tag column `tag` in file order. Takes time by the series that have it: a table may have as many tags as rows.
+    fn tag(&self, tag: usize, rows: &Range<usize>, places: Range<u32>) -> Body {
         const UNSEEN: u32 = u32::MAX;
-        let order = &self.sorted.series;
+        let (order, ends) = (&self.sorted.series, &self.sorted.series_ends);
         let dictionary = &order.dictionaries[tag];
         let mut keys = vec![UNSEEN; dictionary.len() + 1];
         let mut entries: Vec<&[u8]> = Vec::new();
-        let mut runs: Vec<(Option<u32>, usize)> = Vec::new();
-        for ((place, count), cursor) in series.iter().zip(&mut self.cursors) {
-            let rank = order.rank_at(*place, *cursor, tag);
-            if let Some(rank) = rank {
-                *cursor += 1;
-                let key = &mut keys[rank as usize];
-                if *key == UNSEEN {
-                    *key = entries.len() as u32;
-                    entries.push(dictionary.value(self.input.parts, rank));
-                }
+        let mut runs: Vec<(u32, usize)> = Vec::new();
+        let mut filled: Vec<Range<u32>> = Vec::new();
+        for PlaceRank { place, rank } in order.with_tag(tag, places) {
+            let start = if *place == 0 { 0 } else { ends[*place as usize - 1] as usize };
+            let start = (start.max(rows.start) - rows.start) as u32;
+            let end = ((ends[*place as usize] as usize).min(rows.end) - rows.start) as u32;
+            if start == end {
+                continue;
+            }
+            let key = &mut keys[*rank as usize];
+            if *key == UNSEEN {
+                *key = entries.len() as u32;
+                entries.push(dictionary.value(self.input.parts, *rank));
             }
             match runs.last_mut() {
-                Some((last, rows)) if *last == rank => *rows += count,
-                _ => runs.push((rank, *count)),
+                Some((last, rows)) if last == key => *rows += (end - start) as usize,
+                _ => runs.push((*key, (end - start) as usize)),
+            }
+            match filled.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => filled.push(start..end),
             }
         }
-        let shape = |filled| Shape { rows, filled, required: false };
-        if entries.len() == runs.len() && runs.len() > rows / 2 {
-            return column::tags(shape(&Filled::All), &runs, &entries, |rank| keys[rank as usize]);
-        }
-        let filled = flags(&runs, rows);
-        column::tags(shape(&filled), &runs, &entries, |rank| keys[rank as usize])
+        let all = 0..rows.len() as u32;
+        let filled = if filled.first() == Some(&all) { Filled::All } else { Filled::Ranges(filled) };
+        column::tags(Shape { rows: rows.len(), filled: &filled, required: false }, &runs, &entries)
     }
 
     fn field(&mut self, ordinal: usize, rows: Range<usize>) -> Body {
@@ -327,16 +317,4 @@ fn typed<'a, T>(columns: &[Option<&'a FieldColumn>], values: impl Fn(&'a Values)
 fn refill<T>(to: &mut Vec<T>, values: impl Iterator<Item = T>) {
     to.clear();
     to.extend(values);
-}
-
-/// Which rows have a value, from runs.
-fn flags(runs: &[(Option<u32>, usize)], rows: usize) -> Filled {
-    if runs.iter().all(|(rank, _)| rank.is_some()) {
-        return Filled::All;
-    }
-    let mut flags = Vec::with_capacity(rows);
-    for (rank, count) in runs {
-        flags.resize(flags.len() + count, u8::from(rank.is_some()));
-    }
-    Filled::Flags(flags)
 }

@@ -22,6 +22,8 @@ pub(super) enum Filled {
     Flags(Vec<u8>),
     /// The rows with a value, ascending.
     Rows(Vec<u32>),
+    /// The rows with a value, ascending, with a gap between two ranges.
+    Ranges(Vec<Range<u32>>),
 }
 
 /// Gathers the columns of one job.

@@ -25,6 +25,9 @@ impl<'a> Hybrid<'a> {
 
     #[inline]
     pub fn push(&mut self, value: u32, count: usize) {
+        if count == 0 {
+            return;
+        }
         if value != self.run {
             self.end_run();
             self.run = value;
@@ -110,24 +113,27 @@ pub(super) fn levels(filled: &Filled, rows: Range<usize>, out: &mut Vec<u8>) {
             }
             hybrid.push(0, rows.end - next);
         }
+        Filled::Ranges(ranges) => {
+            let mut next = rows.start;
+            for range in ranges_in(ranges, &rows) {
+                hybrid.push(0, range.start - next);
+                hybrid.push(1, range.len());
+                next = range.end;
+            }
+            hybrid.push(0, rows.end - next);
+        }
     }
     hybrid.finish();
-    write_length(start, out);
-}
-
-/// Definition levels given as runs of (present, rows).
-pub(super) fn level_runs(runs: impl Iterator<Item = (bool, usize)>, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    let mut hybrid = Hybrid::new(1, out);
-    runs.for_each(|(present, rows)| hybrid.push(u32::from(present), rows));
-    hybrid.finish();
-    write_length(start, out);
-}
-
-fn write_length(start: usize, out: &mut [u8]) {
     let length = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// What of `ranges` lies in `rows`.
+fn ranges_in<'a>(ranges: &'a [Range<u32>], rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<'a> {
+    let rows = rows.clone();
+    let first = ranges.partition_point(|range| range.end as usize <= rows.start);
+    let inside = ranges[first..].iter().take_while(move |range| (range.start as usize) < rows.end);
+    inside.map(move |range| rows.start.max(range.start as usize)..rows.end.min(range.end as usize))
 }
 
 fn values_before(present: &[u32], row: usize) -> usize {
@@ -140,6 +146,7 @@ pub(super) fn values_in(filled: &Filled, rows: Range<usize>) -> usize {
         Filled::All => rows.len(),
         Filled::Flags(flags) => flags[rows].iter().map(|flag| usize::from(*flag)).sum(),
         Filled::Rows(present) => values_before(present, rows.end) - values_before(present, rows.start),
+        Filled::Ranges(ranges) => ranges_in(ranges, &rows).map(|range| range.len()).sum(),
     }
 }
 

@@ -336,3 +336,30 @@ fn a_part_with_few_rows_of_many_series_is_ranked_by_them_alone() {
     assert_eq!(found.len(), 4_000);
     assert!(found.iter().zip(&model(&table, &[rows])).all(|(found, expected)| (&found.0, &found.1) == expected));
 }
+
+#[test]
+fn a_tag_of_few_series_costs_its_series_and_not_all_rows() {
+    // Time by rows times columns would be far over what this allows a busy machine.
+    const ROWS: usize = 30_000;
+    let names: Vec<String> = (0..ROWS).map(|tag| format!("t{tag}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let table = table(0, &names, &[("f", FieldType::Float)]);
+    let row = |tag: usize| Row {
+        tags: BTreeMap::from([(tag as u32, "v".to_owned())]),
+        time: 1,
+        fields: BTreeMap::from([(0, Value::Float(tag as f64))]),
+    };
+    let rows = vec![(1, (0..ROWS).map(row).collect())];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let part = Arc::new(split(seal(&table, &rows, false)).remove(0).1);
+    let began = std::time::Instant::now();
+    let written = write(&path, &table, &[part]);
+    let took = began.elapsed();
+    assert_eq!(written.rows, ROWS as u64);
+    assert!(took < std::time::Duration::from_secs(4), "{took:?}");
+    let metadata = metadata(&path);
+    assert!((2..ROWS + 2).all(|column| {
+        metadata.row_group(0).column(column).statistics().unwrap().null_count_opt() == Some(ROWS as u64 - 1)
+    }));
+}
