@@ -84,7 +84,7 @@ fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&(bits as u64).to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
-fn varint(mut value: u64, out: &mut Vec<u8>) {
+pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -92,7 +92,7 @@ fn varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(super) fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
 
@@ -147,6 +147,30 @@ pub(super) fn values_in(filled: &Filled, rows: Range<usize>) -> usize {
         Filled::Flags(flags) => flags[rows].iter().map(|flag| usize::from(*flag)).sum(),
         Filled::Rows(present) => values_before(present, rows.end) - values_before(present, rows.start),
         Filled::Ranges(ranges) => ranges_in(ranges, &rows).map(|range| range.len()).sum(),
+    }
+}
+
+/// The first row behind `row` and `count` values from there on; there is one more value behind these.
+pub(super) fn row_after(filled: &Filled, row: usize, count: usize) -> usize {
+    match filled {
+        Filled::All => row + count,
+        Filled::Flags(flags) => {
+            let mut present = (row..).zip(&flags[row..]).filter(|(_, flag)| **flag == 1);
+            present.nth(count).map_or(flags.len(), |(row, _)| row)
+        }
+        Filled::Rows(present) => present[values_before(present, row) + count] as usize,
+        Filled::Ranges(ranges) => {
+            let mut rest = count;
+            let mut after = row;
+            for range in ranges_in(ranges, &(row..usize::MAX)) {
+                after = range.start + rest;
+                if rest < range.len() {
+                    break;
+                }
+                rest -= range.len();
+            }
+            after
+        }
     }
 }
 

@@ -104,6 +104,23 @@ impl SeriesOrder {
         Self { places: places.collect(), len: ends.len(), tags, dictionaries }
     }
 
+    /// Bytes that `new` takes at most: ranks, lists of codes and their two orders, and dictionaries.
+    pub fn bytes_to_sort(parts: &[Arc<DayPart>]) -> usize {
+        const SERIES_BYTES: usize = 48;
+        const PAIR_BYTES: usize = 24;
+        const VALUE_BYTES: usize = 28;
+        let bytes = parts.iter().map(|part| {
+            let keys = &part.keys;
+            // A part with few rows ranks their series alone.
+            let series = keys.len().min(2 * part.rows());
+            let pairs = keys.pairs.len() / keys.len().max(1) * series + series;
+            let values: usize = keys.values.iter().map(|values| values.len().min(pairs)).sum();
+            let columns = keys.values.len() * size_of::<Ranks>();
+            series * SERIES_BYTES + pairs * PAIR_BYTES + values * VALUE_BYTES + columns
+        });
+        bytes.sum()
+    }
+
     /// How many series there are.
     pub fn len(&self) -> usize {
         self.len
