@@ -1,33 +1,35 @@
-//! Column chunks: pages compressed and put together with their metadata.
+//! Column chunks: pages cut, compressed and written to the file as they come, so that memory does not grow with the row
+//! group.
 //!
 //! Own pages instead of the stock column writers, which cost twice the time (they hash every row of a dictionary again
 //! and take a level per row): a tag column is written from runs of series, a sparse column from the rows it has.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 
-use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
-use parquet::column::page::{CompressedPage, Page, PageWriter};
-use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ColumnChunkMetaData, ColumnChunkMetaDataBuilder, PageEncodingStats};
-use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
-use parquet::schema::types::ColumnDescPtr;
+use crate::budget::Reservation;
 
+use super::footer::{Bounds, ChunkFacts, Codec, Encoding, Footer, MAGIC, PageKind, page_header};
 use super::gather::Filled;
 use super::pages;
 
 /// Most rows of a page; a page of doubles then is 512 KiB.
 const PAGE_ROWS: usize = 64 * 1024;
-/// Strings are cut into pages of about so many bytes, and of at most `STRING_PAGE_MAX`.
+/// Strings are cut into pages of about so many bytes; a longer string has a page of its own.
 const STRING_PAGE: usize = 1 << 20;
-const STRING_PAGE_MAX: usize = 1 << 30;
 /// Chunks below this many bytes are not worth a compression.
 const COMPRESSED_MIN: usize = 256;
+/// Larger chunks are compressed without a look at the gain, so that no more than this has to wait for it.
+const HELD_MAX: usize = 4 << 20;
+/// Buffers that grew beyond this are not kept.
+const SPARE_MAX: usize = 2 << 20;
+/// Buffers that are kept.
+const SPARES: usize = 8;
 /// zstd level of a flush: stronger levels belong to compaction.
 const ZSTD_LEVEL: i32 = 1;
+/// What a zstd context takes at that level.
+const ZSTD_BYTES: usize = 2 << 20;
 
 /// The rows of a chunk.
 #[derive(Clone, Copy)]
@@ -38,217 +40,277 @@ pub(super) struct Shape<'a> {
     pub required: bool,
 }
 
-/// A column chunk, ready to be appended to its row group.
-pub(super) struct Chunk {
-    bytes: Bytes,
-    close: ColumnCloseResult,
-}
-
-impl Chunk {
-    pub fn append_to<W: io::Write + Send>(self, group: &mut SerializedRowGroupWriter<'_, W>) -> Result<()> {
-        group.append_column(&self.bytes, self.close)
-    }
-}
-
-/// The values of a chunk, encoded and not compressed.
-pub(super) struct Body {
-    pub encoding: Encoding,
-    pub dictionary: Option<DictionaryBody>,
-    pub pages: Vec<DataBody>,
-    pub statistics: Statistics,
-}
-
-pub(super) struct DictionaryBody {
+/// A dictionary page.
+pub(super) struct Dictionary {
     pub bytes: Vec<u8>,
     pub entries: usize,
 }
 
-pub(super) struct DataBody {
-    pub bytes: Vec<u8>,
-    pub rows: usize,
+/// A page as it is before compression.
+struct Page {
+    kind: PageKind,
+    bytes: Vec<u8>,
 }
 
-impl Body {
-    /// Cuts the rows of `shape` into pages of `page_rows`; `write(values, out)` encodes a range of the values.
-    pub fn new(
-        shape: Shape<'_>,
-        page_rows: usize,
-        encoding: Encoding,
-        statistics: Statistics,
-        mut write: impl FnMut(Range<usize>, &mut Vec<u8>),
-    ) -> Self {
-        let mut pages = Vec::new();
-        let mut value = 0;
-        for start in (0..shape.rows).step_by(page_rows) {
-            let rows = start..shape.rows.min(start + page_rows);
-            let mut bytes = Vec::new();
-            if !shape.required {
-                pages::levels(shape.filled, rows.clone(), &mut bytes);
-            }
-            let end = value + pages::values_in(shape.filled, rows.clone());
-            write(value..end, &mut bytes);
-            value = end;
-            pages.push(DataBody { bytes, rows: rows.len() });
-        }
-        Self { encoding, dictionary: None, pages, statistics }
-    }
+/// Writes the chunks of one file. Its share of the memory budget follows what it holds.
+pub(super) struct ChunkWriter<'a> {
+    file: BufWriter<File>,
+    /// Bytes written.
+    offset: u64,
+    footer: Footer<'a>,
+    zstd: zstd::bulk::Compressor<'static>,
+    open: Open,
+    /// For one compressed page.
+    packed: Vec<u8>,
+    /// Empty buffers for pages.
+    spare: Vec<Vec<u8>>,
+    memory: &'a mut Reservation,
+    /// Bytes that others hold and that `memory` covers too.
+    base: usize,
+}
 
-    /// Pages of values that take the same room each.
-    pub fn even(
-        shape: Shape<'_>,
-        encoding: Encoding,
-        statistics: Statistics,
-        write: impl FnMut(Range<usize>, &mut Vec<u8>),
-    ) -> Self {
-        Self::new(shape, PAGE_ROWS, encoding, statistics, write)
-    }
+/// The chunk that is being written.
+#[derive(Default)]
+struct Open {
+    /// Pages that wait for the decision whether they are compressed.
+    held: Vec<Page>,
+    held_bytes: usize,
+    /// Decided for compression.
+    zstd: bool,
+    dictionary: Option<u64>,
+    data: Option<u64>,
+    data_pages: usize,
+    uncompressed: u64,
+    compressed: u64,
+}
 
-    /// Pages of keys into a dictionary.
-    pub fn keyed(shape: Shape<'_>, keys: &[u32], dictionary: DictionaryBody, statistics: Statistics) -> Self {
-        let entries = dictionary.entries;
-        let body = Self::even(shape, Encoding::RLE_DICTIONARY, statistics, |values, out| {
-            pages::keys(&keys[values], entries, out);
-        });
-        Self { dictionary: Some(dictionary), ..body }
-    }
-
-    /// Pages of strings as they are.
-    pub fn strings(shape: Shape<'_>, values: &[&[u8]], statistics: Statistics) -> Self {
-        let bytes: usize = values.iter().map(|value| value.len() + 4).sum();
-        let longest = values.iter().map(|value| value.len() + 4).max().unwrap_or(4);
-        let usual = shape.rows * STRING_PAGE / bytes.max(1);
-        let page_rows = usual.min(STRING_PAGE_MAX / longest).clamp(1, PAGE_ROWS);
-        Self::new(shape, page_rows, Encoding::PLAIN, statistics, |range, out| {
-            values[range].iter().for_each(|value| pages::plain_string(value, out));
+impl<'a> ChunkWriter<'a> {
+    pub fn new(file: File, footer: Footer<'a>, memory: &'a mut Reservation) -> io::Result<Self> {
+        let mut file = BufWriter::with_capacity(64 << 10, file);
+        file.write_all(&MAGIC)?;
+        Ok(Self {
+            file,
+            offset: MAGIC.len() as u64,
+            footer,
+            zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
+            open: Open::default(),
+            packed: Vec::new(),
+            spare: Vec::new(),
+            base: memory.bytes(),
+            memory,
         })
     }
 
-    fn bytes(&self) -> usize {
-        let pages: usize = self.pages.iter().map(|page| page.bytes.len()).sum();
-        pages + self.dictionary.as_ref().map_or(0, |dictionary| dictionary.bytes.len())
-    }
-}
-
-/// Compresses chunks; one per lake job, because a zstd context is dear to make.
-pub(super) struct Packer {
-    zstd: zstd::bulk::Compressor<'static>,
-}
-
-impl Packer {
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)? })
+    /// Others hold `base` bytes now.
+    pub fn set_base(&mut self, base: usize) {
+        self.base = base;
+        self.account(self.packed.capacity());
     }
 
-    pub fn pack(&mut self, column: ColumnDescPtr, body: Body) -> Result<Chunk> {
-        let raw = body.bytes();
-        let compressed = if raw < COMPRESSED_MIN { None } else { self.compress(&body)? };
-        // Where compression gains nothing, readers are spared it.
-        let compressed = compressed.filter(|pages| pages.iter().map(Vec::len).sum::<usize>() < raw - raw / 16);
-        let compression = match compressed {
-            Some(_) => Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
-            None => Compression::UNCOMPRESSED,
+    pub fn end_row_group(&mut self, rows: usize) {
+        self.footer.end_row_group(rows);
+        self.account(self.packed.capacity());
+    }
+
+    /// Writes the footer; nothing is synced.
+    pub fn finish(mut self, created_by: &str, pairs: &[(&str, String)]) -> io::Result<File> {
+        for piece in self.footer.finish(created_by, pairs) {
+            self.file.write_all(&piece)?;
+        }
+        self.file.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+
+    /// Makes the share what is held; `packed`: compressed bytes.
+    fn account(&mut self, packed: usize) {
+        let spare: usize = self.spare.iter().map(Vec::capacity).sum();
+        let own = self.open.held_bytes + packed + spare + ZSTD_BYTES + self.file.capacity();
+        self.memory.set(self.base + own + self.footer.bytes());
+    }
+
+    /// A chunk without values.
+    pub fn nulls(&mut self, rows: usize) -> io::Result<()> {
+        let shape = Shape { rows, filled: &Filled::Rows(Vec::new()), required: false };
+        let bounds = Bounds { nulls: rows as u64, ..Bounds::default() };
+        self.page(shape, Encoding::Plain, 0..rows, |_| {})?;
+        self.close(shape, Encoding::Plain, bounds)
+    }
+
+    /// Pages of values that take the same room each; `write(values, out)` encodes a range of the values.
+    pub fn even(
+        &mut self,
+        shape: Shape<'_>,
+        encoding: Encoding,
+        bounds: Bounds,
+        write: impl FnMut(Range<usize>, &mut Vec<u8>),
+    ) -> io::Result<()> {
+        self.pages(shape, encoding, |values| values.len(), write)?;
+        self.close(shape, encoding, bounds)
+    }
+
+    /// Pages of keys into a dictionary.
+    pub fn keyed(&mut self, shape: Shape<'_>, keys: &[u32], dictionary: Dictionary, bounds: Bounds) -> io::Result<()> {
+        let entries = self.dictionary(dictionary)?;
+        let write = |values, out: &mut Vec<u8>| pages::keys(&keys[values], entries, out);
+        self.even(shape, Encoding::RleDictionary, bounds, write)
+    }
+
+    /// One page of runs of keys into a dictionary: (key, number of values).
+    pub fn key_runs(
+        &mut self,
+        shape: Shape<'_>,
+        runs: &[(u32, usize)],
+        dictionary: Dictionary,
+        bounds: Bounds,
+    ) -> io::Result<()> {
+        let entries = self.dictionary(dictionary)?;
+        let encoding = Encoding::RleDictionary;
+        self.page(shape, encoding, 0..shape.rows, |out| pages::key_runs(runs.iter().copied(), entries, out))?;
+        self.close(shape, encoding, bounds)
+    }
+
+    /// Pages of strings as they are.
+    pub fn strings(&mut self, shape: Shape<'_>, values: &[&[u8]], bounds: Bounds) -> io::Result<()> {
+        let fit = |most: Range<usize>| {
+            let mut bytes = 0;
+            let fits = |value: &&&[u8]| {
+                bytes += value.len() + 4;
+                bytes <= STRING_PAGE
+            };
+            values[most.clone()].iter().take_while(fits).count().max(1).min(most.len())
         };
-        assemble(column, body, compressed, compression)
+        self.pages(shape, Encoding::Plain, fit, |range, out| {
+            out.reserve(values[range.clone()].iter().map(|value| value.len() + 4).sum());
+            values[range].iter().for_each(|value| pages::plain_string(value, out));
+        })?;
+        self.close(shape, Encoding::Plain, bounds)
     }
 
-    /// Dictionary page first, as in the file.
-    fn compress(&mut self, body: &Body) -> Result<Option<Vec<Vec<u8>>>> {
-        let dictionary = body.dictionary.iter().map(|dictionary| &dictionary.bytes);
-        let pages = dictionary.chain(body.pages.iter().map(|page| &page.bytes));
-        let compressed: io::Result<Vec<_>> = pages.map(|page| self.zstd.compress(page)).collect();
-        Ok(Some(compressed.map_err(|error| ParquetError::External(Box::new(error)))?))
+    /// Cuts the rows of `shape` into pages. `fit(values)`: how many of the values that a page could hold by its rows go
+    /// to it, one at least if there are any.
+    fn pages(
+        &mut self,
+        shape: Shape<'_>,
+        encoding: Encoding,
+        fit: impl Fn(Range<usize>) -> usize,
+        mut write: impl FnMut(Range<usize>, &mut Vec<u8>),
+    ) -> io::Result<()> {
+        let (mut row, mut value) = (0, 0);
+        while row < shape.rows {
+            let mut end = shape.rows.min(row + PAGE_ROWS);
+            let most = pages::values_in(shape.filled, row..end);
+            let count = fit(value..value + most);
+            if count < most {
+                end = pages::row_after(shape.filled, row, count);
+            }
+            self.page(shape, encoding, row..end, |out| write(value..value + count, out))?;
+            (row, value) = (end, value + count);
+        }
+        Ok(())
     }
-}
 
-fn assemble(
-    column: ColumnDescPtr,
-    body: Body,
-    compressed: Option<Vec<Vec<u8>>>,
-    compression: Compression,
-) -> Result<Chunk> {
-    let rows: usize = body.pages.iter().map(|page| page.rows).sum();
-    let mut compressed = compressed.map(Vec::into_iter);
-    let mut stored = |raw: Vec<u8>| match compressed.as_mut().and_then(Iterator::next) {
-        Some(compressed) => compressed,
-        None => raw,
-    };
-    let mut sink = TrackedWrite::new(Vec::new());
-    let mut uncompressed = 0;
-    let mut write = |page: Page, raw: usize| -> Result<u64> {
-        let spec = SerializedPageWriter::new(&mut sink).write_page(CompressedPage::new(page, raw))?;
-        uncompressed += spec.uncompressed_size;
-        Ok(spec.bytes_written)
-    };
+    fn page(
+        &mut self,
+        shape: Shape<'_>,
+        encoding: Encoding,
+        rows: Range<usize>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<()> {
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        let kind = PageKind::Data { rows: rows.len(), encoding };
+        if !shape.required {
+            pages::levels(shape.filled, rows, &mut bytes);
+        }
+        write(&mut bytes);
+        self.hold(Page { kind, bytes })
+    }
 
-    let mut dictionary_bytes = None;
-    let mut encodings = vec![body.encoding, Encoding::RLE];
-    let mut encoding_stats = Vec::new();
-    if let Some(DictionaryBody { bytes, entries }) = body.dictionary {
-        let raw = bytes.len();
-        let page = Page::DictionaryPage {
-            buf: stored(bytes).into(),
-            num_values: entries as u32,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-        };
-        dictionary_bytes = Some(write(page, raw)?);
-        encodings.push(Encoding::PLAIN);
-        encoding_stats.push(PageEncodingStats {
-            page_type: PageType::DICTIONARY_PAGE,
-            encoding: Encoding::PLAIN,
-            count: 1,
+    /// How many entries it has.
+    fn dictionary(&mut self, dictionary: Dictionary) -> io::Result<usize> {
+        let Dictionary { bytes, entries } = dictionary;
+        self.hold(Page { kind: PageKind::Dictionary { entries }, bytes })?;
+        Ok(entries)
+    }
+
+    fn hold(&mut self, page: Page) -> io::Result<()> {
+        self.open.held_bytes += page.bytes.len();
+        self.open.held.push(page);
+        self.account(self.packed.capacity());
+        if self.open.zstd || self.open.held_bytes > HELD_MAX {
+            self.open.zstd = true;
+            for page in std::mem::take(&mut self.open.held) {
+                self.compress(page)?;
+            }
+            self.open.held_bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Compresses a page and writes it.
+    fn compress(&mut self, page: Page) -> io::Result<()> {
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.clear();
+        packed.reserve(zstd::zstd_safe::compress_bound(page.bytes.len()));
+        self.account(packed.capacity());
+        self.zstd.compress_to_buffer(&page.bytes, &mut packed)?;
+        self.write(page, Some(&packed))?;
+        if packed.capacity() <= SPARE_MAX {
+            self.packed = packed;
+        }
+        Ok(())
+    }
+
+    /// The page as it is, or `packed` in its place.
+    fn write(&mut self, page: Page, packed: Option<&[u8]>) -> io::Result<()> {
+        let Page { kind, mut bytes } = page;
+        let stored = packed.unwrap_or(&bytes);
+        let mut header = Vec::with_capacity(32);
+        page_header(kind, bytes.len(), stored.len(), &mut header);
+        self.file.write_all(&header)?;
+        self.file.write_all(stored)?;
+        let open = &mut self.open;
+        match kind {
+            PageKind::Dictionary { .. } => open.dictionary = Some(self.offset),
+            PageKind::Data { .. } => {
+                open.data.get_or_insert(self.offset);
+                open.data_pages += 1;
+            }
+        }
+        let stored = (header.len() + stored.len()) as u64;
+        open.uncompressed += (header.len() + bytes.len()) as u64;
+        open.compressed += stored;
+        self.offset += stored;
+        if bytes.capacity() <= SPARE_MAX && self.spare.len() < SPARES {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, shape: Shape<'_>, encoding: Encoding, bounds: Bounds) -> io::Result<()> {
+        let (held, raw) = (std::mem::take(&mut self.open.held), self.open.held_bytes);
+        let mut packed = Vec::new();
+        if !self.open.zstd && raw >= COMPRESSED_MIN {
+            packed = held.iter().map(|page| self.zstd.compress(&page.bytes)).collect::<io::Result<Vec<_>>>()?;
+            // Where compression gains nothing, readers are spared it.
+            self.open.zstd = packed.iter().map(Vec::len).sum::<usize>() < raw - raw / 16;
+        }
+        self.account(packed.iter().map(Vec::len).sum());
+        for (index, page) in held.into_iter().enumerate() {
+            let packed = packed.get(index).map(Vec::as_slice);
+            self.write(page, packed.filter(|_| self.open.zstd))?;
+        }
+        let open = std::mem::take(&mut self.open);
+        self.footer.column(&ChunkFacts {
+            rows: shape.rows,
+            encoding,
+            codec: if open.zstd { Codec::Zstd } else { Codec::Uncompressed },
+            uncompressed: open.uncompressed,
+            compressed: open.compressed,
+            dictionary: open.dictionary,
+            data: open.data.unwrap_or(self.offset),
+            data_pages: open.data_pages,
+            bounds,
         });
+        Ok(())
     }
-    encoding_stats.push(PageEncodingStats {
-        page_type: PageType::DATA_PAGE,
-        encoding: body.encoding,
-        count: body.pages.len() as i32,
-    });
-    for DataBody { bytes, rows } in body.pages {
-        let raw = bytes.len();
-        let page = Page::DataPage {
-            buf: stored(bytes).into(),
-            num_values: rows as u32,
-            encoding: body.encoding,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        };
-        write(page, raw)?;
-    }
-
-    let sizes = Sizes { rows, uncompressed, dictionary: dictionary_bytes };
-    let metadata = ColumnChunkMetaData::builder(column)
-        .set_compression(compression)
-        .set_encodings(encodings)
-        .set_page_encoding_stats(encoding_stats)
-        .set_statistics(body.statistics);
-    close(sink.into_inner()?, sizes, metadata)
-}
-
-/// Of a chunk, with page headers.
-struct Sizes {
-    rows: usize,
-    uncompressed: usize,
-    dictionary: Option<u64>,
-}
-
-fn close(bytes: Vec<u8>, sizes: Sizes, metadata: ColumnChunkMetaDataBuilder) -> Result<Chunk> {
-    let metadata = metadata
-        .set_total_compressed_size(bytes.len() as i64)
-        .set_total_uncompressed_size(sizes.uncompressed as i64)
-        .set_num_values(sizes.rows as i64)
-        // Relative to the chunk; appending it to the row group moves them.
-        .set_dictionary_page_offset(sizes.dictionary.map(|_| 0))
-        .set_data_page_offset(sizes.dictionary.unwrap_or(0) as i64)
-        .build()?;
-    let close = ColumnCloseResult {
-        bytes_written: bytes.len() as u64,
-        rows_written: sizes.rows as u64,
-        metadata,
-        bloom_filter: None,
-        column_index: None,
-        offset_index: None,
-    };
-    Ok(Chunk { bytes: bytes.into(), close })
 }

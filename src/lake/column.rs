@@ -1,14 +1,13 @@
 //! How the values of a column are encoded: the choice by type and by a look at the values, and the statistics.
 
 use std::hash::{BuildHasher, Hash};
+use std::io;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
-use parquet::basic::Encoding;
-use parquet::data_type::ByteArray;
-use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use super::chunk::{Body, DataBody, DictionaryBody, Shape};
+use super::chunk::{ChunkWriter, Dictionary, Shape};
+use super::footer::{Bound, Bounds, Encoding};
 use super::pages;
 
 /// Integers whose range is smaller go to a dictionary by a table as large as the range.
@@ -32,113 +31,115 @@ pub(super) enum IntegerKind {
     Narrow,
 }
 
-/// A chunk without values.
-pub(super) fn nothing(shape: Shape<'_>) -> Statistics {
-    Statistics::new::<i64>(None, None, None, Some(shape.rows as u64), false)
-}
-
-pub(super) fn integers(shape: Shape<'_>, values: &[i64], kind: IntegerKind) -> Body {
+pub(super) fn integers(
+    chunks: &mut ChunkWriter<'_>,
+    shape: Shape<'_>,
+    values: &[i64],
+    kind: IntegerKind,
+) -> io::Result<()> {
     let (Some(min), Some(max)) = (values.iter().min(), values.iter().max()) else {
-        return empty(shape);
+        return chunks.nulls(shape.rows);
     };
-    let statistics = integer_statistics(values, nulls(shape, values.len()), kind, *min, *max);
+    let bounds = integer_bounds(values, nulls(shape, values.len()), kind, *min, *max);
     let range = max.wrapping_sub(*min) as u64;
     if kind != IntegerKind::Narrow
         && range < TABLE_RANGE.min(16 * values.len() as u64)
         && let Some((keys, entries)) = table_keys(values, *min, range as usize)
         && pages::key_width(entries.len()) < 3 * delta_width(values)
     {
-        let mut bytes = Vec::with_capacity(8 * entries.len());
-        pages::plain(entries.iter().map(|value| *value as u64), &mut bytes);
-        return Body::keyed(shape, &keys, DictionaryBody { bytes, entries: entries.len() }, statistics);
+        let dictionary = numbers(entries.iter().map(|value| *value as u64));
+        return chunks.keyed(shape, &keys, dictionary, bounds);
     }
-    Body::even(shape, Encoding::DELTA_BINARY_PACKED, statistics, |range, out| pages::delta(&values[range], out))
+    chunks.even(shape, Encoding::DeltaBinaryPacked, bounds, |range, out| pages::delta(&values[range], out))
 }
 
 /// Integers that are always DELTA_BINARY_PACKED: the time columns.
-pub(super) fn times(shape: Shape<'_>, values: &[i64], kind: IntegerKind) -> Body {
+pub(super) fn times(
+    chunks: &mut ChunkWriter<'_>,
+    shape: Shape<'_>,
+    values: &[i64],
+    kind: IntegerKind,
+) -> io::Result<()> {
     let (min, max) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
-    let statistics = integer_statistics(values, 0, kind, min, max);
-    Body::even(shape, Encoding::DELTA_BINARY_PACKED, statistics, |range, out| pages::delta(&values[range], out))
+    let bounds = integer_bounds(values, 0, kind, min, max);
+    chunks.even(shape, Encoding::DeltaBinaryPacked, bounds, |range, out| pages::delta(&values[range], out))
 }
 
-pub(super) fn floats(shape: Shape<'_>, values: &[f64]) -> Body {
+pub(super) fn floats(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[f64]) -> io::Result<()> {
     if values.is_empty() {
-        return empty(shape);
+        return chunks.nulls(shape.rows);
     }
-    let statistics = float_statistics(values, nulls(shape, values.len()));
+    let bounds = float_bounds(values, nulls(shape, values.len()));
     if sample_repeats(values.iter().map(|value| value.to_bits()), values.len())
         && let Some((keys, entries)) = hashed_keys(values.iter().map(|value| value.to_bits()), values.len(), |_| 8)
     {
-        let mut bytes = Vec::with_capacity(8 * entries.len());
-        pages::plain(entries.iter().copied(), &mut bytes);
-        return Body::keyed(shape, &keys, DictionaryBody { bytes, entries: entries.len() }, statistics);
+        return chunks.keyed(shape, &keys, numbers(entries.iter().copied()), bounds);
     }
-    Body::even(shape, Encoding::BYTE_STREAM_SPLIT, statistics, |range, out| pages::streams(&values[range], out))
+    chunks.even(shape, Encoding::ByteStreamSplit, bounds, |range, out| pages::streams(&values[range], out))
 }
 
-pub(super) fn booleans(shape: Shape<'_>, values: &[bool]) -> Body {
+pub(super) fn booleans(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[bool]) -> io::Result<()> {
     if values.is_empty() {
-        return empty(shape);
+        return chunks.nulls(shape.rows);
     }
     let (any, all) = (values.contains(&true), !values.contains(&false));
-    let statistics = Statistics::boolean(Some(all), Some(any), None, Some(nulls(shape, values.len())), false);
-    Body::even(shape, Encoding::PLAIN, statistics, |range, out| pages::bits(&values[range], out))
+    let bounds = exact(nulls(shape, values.len()), [u8::from(all)], [u8::from(any)]);
+    chunks.even(shape, Encoding::Plain, bounds, |range, out| pages::bits(&values[range], out))
 }
 
-pub(super) fn strings(shape: Shape<'_>, values: &[&[u8]]) -> Body {
-    let statistics = string_statistics(values.iter().copied(), nulls(shape, values.len()));
+pub(super) fn strings(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[&[u8]]) -> io::Result<()> {
+    if values.is_empty() {
+        return chunks.nulls(shape.rows);
+    }
+    let bounds = string_bounds(values.iter().copied(), nulls(shape, values.len()));
     if sample_repeats(values.iter().copied(), values.len())
         && let Some((keys, entries)) = hashed_keys(values.iter().copied(), values.len(), |value| value.len() + 4)
     {
-        return Body::keyed(shape, &keys, string_dictionary(&entries), statistics);
+        return chunks.keyed(shape, &keys, texts(&entries), bounds);
     }
-    Body::strings(shape, values, statistics)
+    chunks.strings(shape, values, bounds)
 }
 
-/// A tag column as runs of rows: rank of the value (`None`: absent) and number of rows. `entries`: the distinct values in
-/// order of their keys, `key_of(rank)` the key.
+/// A tag column as runs of rows that have a value: its key and number of rows. `entries`: the distinct values in order
+/// of their keys.
 pub(super) fn tags(
+    chunks: &mut ChunkWriter<'_>,
     shape: Shape<'_>,
-    runs: &[(Option<u32>, usize)],
+    runs: &[(u32, usize)],
     entries: &[&[u8]],
-    key_of: impl Fn(u32) -> u32,
-) -> Body {
-    let present = || runs.iter().filter_map(|(rank, rows)| rank.map(|rank| (key_of(rank), *rows)));
-    let values: usize = present().map(|(_, rows)| rows).sum();
-    let statistics = string_statistics(entries.iter().copied(), nulls(shape, values));
+) -> io::Result<()> {
+    if runs.is_empty() {
+        return chunks.nulls(shape.rows);
+    }
+    let values: usize = runs.iter().map(|(_, rows)| rows).sum();
+    let bounds = string_bounds(entries.iter().copied(), nulls(shape, values));
     let dictionary_bytes: usize = entries.iter().map(|value| value.len() + 4).sum();
-    let plain_bytes: usize = present().map(|(key, rows)| rows * (entries[key as usize].len() + 4)).sum();
+    let plain_bytes: usize = runs.iter().map(|(key, rows)| rows * (entries[*key as usize].len() + 4)).sum();
     // With a value per row, keys are a second copy of nothing.
     if dictionary_bytes > DICTIONARY_BYTES_MAX || plain_bytes <= dictionary_bytes + dictionary_bytes / 8 {
         let strings: Vec<&[u8]> =
-            present().flat_map(|(key, rows)| std::iter::repeat_n(entries[key as usize], rows)).collect();
-        return Body::strings(shape, &strings, statistics);
+            runs.iter().flat_map(|(key, rows)| std::iter::repeat_n(entries[*key as usize], *rows)).collect();
+        return chunks.strings(shape, &strings, bounds);
     }
-    let mut bytes = Vec::new();
-    pages::level_runs(runs.iter().map(|(rank, rows)| (rank.is_some(), *rows)), &mut bytes);
-    pages::key_runs(present(), entries.len(), &mut bytes);
-    Body {
-        encoding: Encoding::RLE_DICTIONARY,
-        dictionary: Some(string_dictionary(entries)),
-        pages: vec![DataBody { bytes, rows: shape.rows }],
-        statistics,
-    }
-}
-
-/// Only nulls.
-fn empty(shape: Shape<'_>) -> Body {
-    Body::new(shape, shape.rows.max(1), Encoding::PLAIN, nothing(shape), |_, _| {})
+    chunks.key_runs(shape, runs, texts(entries), bounds)
 }
 
 fn nulls(shape: Shape<'_>, values: usize) -> u64 {
     (shape.rows - values) as u64
 }
 
-fn string_dictionary(entries: &[&[u8]]) -> DictionaryBody {
-    let mut bytes = Vec::new();
+/// A dictionary of numbers of eight bytes.
+fn numbers(entries: impl ExactSizeIterator<Item = u64>) -> Dictionary {
+    let len = entries.len();
+    let mut bytes = Vec::with_capacity(8 * len);
+    pages::plain(entries, &mut bytes);
+    Dictionary { bytes, entries: len }
+}
+
+fn texts(entries: &[&[u8]]) -> Dictionary {
+    let mut bytes = Vec::with_capacity(entries.iter().map(|value| value.len() + 4).sum());
     entries.iter().for_each(|value| pages::plain_string(value, &mut bytes));
-    DictionaryBody { bytes, entries: entries.len() }
+    Dictionary { bytes, entries: entries.len() }
 }
 
 /// Keys by a table over the range `min ..= min + range`, and the values in order of their keys. `None`: too many differ.
@@ -205,20 +206,20 @@ fn delta_width(values: &[i64]) -> u32 {
     sum.div_ceil(pieces.max(1)).max(1)
 }
 
-fn integer_statistics(values: &[i64], nulls: u64, kind: IntegerKind, min: i64, max: i64) -> Statistics {
+fn integer_bounds(values: &[i64], nulls: u64, kind: IntegerKind, min: i64, max: i64) -> Bounds {
     match kind {
-        IntegerKind::Signed => Statistics::int64(Some(min), Some(max), None, Some(nulls), false),
-        IntegerKind::Narrow => Statistics::int32(Some(min as i32), Some(max as i32), None, Some(nulls), false),
+        IntegerKind::Signed => exact(nulls, min.to_le_bytes(), max.to_le_bytes()),
+        IntegerKind::Narrow => exact(nulls, (min as i32).to_le_bytes(), (max as i32).to_le_bytes()),
         IntegerKind::Unsigned => {
-            let min = values.iter().map(|value| *value as u64).min().map(|value| value as i64);
-            let max = values.iter().map(|value| *value as u64).max().map(|value| value as i64);
-            Statistics::int64(min, max, None, Some(nulls), false)
+            let values = || values.iter().map(|value| *value as u64);
+            let (min, max) = (values().min().unwrap_or(0), values().max().unwrap_or(u64::MAX));
+            exact(nulls, min.to_le_bytes(), max.to_le_bytes())
         }
     }
 }
 
 /// Bounds as the format wants them: no NaN, and zero with the sign that bounds both zeros.
-fn float_statistics(values: &[f64], nulls: u64) -> Statistics {
+fn float_bounds(values: &[f64], nulls: u64) -> Bounds {
     let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
     let mut comparable = false;
     for value in values {
@@ -226,20 +227,27 @@ fn float_statistics(values: &[f64], nulls: u64) -> Statistics {
         min = min.min(*value);
         max = max.max(*value);
     }
-    let min = comparable.then_some(if min == 0.0 { -0.0 } else { min });
-    let max = comparable.then_some(if max == 0.0 { 0.0 } else { max });
-    Statistics::double(min, max, None, Some(nulls), false)
+    if !comparable {
+        return Bounds { nulls, ..Bounds::default() };
+    }
+    let min = if min == 0.0 { -0.0 } else { min };
+    let max = if max == 0.0 { 0.0 } else { max };
+    exact(nulls, min.to_le_bytes(), max.to_le_bytes())
 }
 
-fn string_statistics<'a>(values: impl Iterator<Item = &'a [u8]> + Clone, nulls: u64) -> Statistics {
-    let min = values.clone().min().map(|min| prefix(min).to_vec());
-    let longest = values.max();
-    let max =
-        longest.and_then(|max| if max.len() <= BOUND_BYTES_MAX { Some(max.to_vec()) } else { above(prefix(max)) });
-    let exact = longest.is_none_or(|max| max.len() <= BOUND_BYTES_MAX);
-    let min_exact = min.as_ref().is_none_or(|min| min.len() < BOUND_BYTES_MAX - 3);
-    let statistics = ValueStatistics::new(min.map(ByteArray::from), max.map(ByteArray::from), None, Some(nulls), false);
-    Statistics::ByteArray(statistics.with_min_is_exact(min_exact).with_max_is_exact(exact))
+fn exact<const N: usize>(nulls: u64, min: [u8; N], max: [u8; N]) -> Bounds {
+    let bound = |bytes: [u8; N]| Some(Bound { bytes: bytes.to_vec(), exact: true });
+    Bounds { nulls, min: bound(min), max: bound(max) }
+}
+
+fn string_bounds<'a>(values: impl Iterator<Item = &'a [u8]> + Clone, nulls: u64) -> Bounds {
+    let whole = |value: &[u8]| value.len() <= BOUND_BYTES_MAX;
+    let min = values.clone().min().map(|min| Bound { bytes: prefix(min).to_vec(), exact: whole(min) });
+    let max = values.max().and_then(|max| {
+        let bytes = if whole(max) { Some(max.to_vec()) } else { above(prefix(max)) };
+        bytes.map(|bytes| Bound { bytes, exact: whole(max) })
+    });
+    Bounds { nulls, min, max }
 }
 
 /// At most `BOUND_BYTES_MAX` bytes of a string, cut between characters: it sorts before the string or is it.

@@ -7,27 +7,24 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
-use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::{ColumnDescPtr, Type, TypePtr};
-
 use crate::budget::Reservation;
 use crate::catalog::{FieldType, Table};
 use crate::table::{FieldColumn, Strings, Values};
 
-use super::chunk::{Body, Packer, Shape};
+use super::chunk::{ChunkWriter, Shape};
 use super::column::{self, IntegerKind};
+use super::footer::{Footer, Leaf, Logical, Physical};
 use super::gather::{Filled, Gather, Plan};
 use super::manifest::NodeId;
 use super::partition::DayPart;
-use super::series::tag_order;
+use super::series::{PlaceRank, SeriesOrder, tag_order};
 use super::sort::{GROUP_ROWS, Sorted};
 
-/// Bytes that a row of one column takes while it is encoded: the value, its key or string slice, and its page.
-const COLUMN_ROW_BYTES: usize = 40;
+/// Bytes that a row of one column takes while it is encoded, pages aside: the value or string slice, its key, whether it
+/// is there.
+const COLUMN_ROW_BYTES: usize = 32;
+
+const CREATED_BY: &str = concat!("ringest version ", env!("CARGO_PKG_VERSION"));
 
 /// What a file says about its origin.
 #[derive(Clone, Copy)]
@@ -53,119 +50,95 @@ pub(super) struct Written {
 
 /// A file that could not be written; names it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EncodeError {
-    #[error("cannot write {path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
-    #[error("cannot encode {path}: {source}")]
-    Parquet { path: PathBuf, source: ParquetError },
+#[error("cannot write {path}: {source}")]
+pub(super) struct EncodeError {
+    pub path: PathBuf,
+    pub source: io::Error,
 }
 
 /// Sorts the rows, writes the file and syncs it. `memory` follows what is held.
-pub(super) fn write_file(input: &Input<'_>, memory: &mut Reservation) -> std::result::Result<Written, EncodeError> {
-    let io_error = |source| EncodeError::Io { path: input.path.to_owned(), source };
+pub(super) fn write_file(input: &Input<'_>, memory: &mut Reservation) -> Result<Written, EncodeError> {
+    write_and_sync(input, memory).map_err(|source| EncodeError { path: input.path.to_owned(), source })
+}
+
+fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Written> {
     let rows: usize = input.parts.iter().map(|part| part.rows()).sum();
     // While sorting: the time and the source of each row, and the order of the series.
-    memory.set(rows * 24);
+    memory.set(rows * 24 + SeriesOrder::bytes_to_sort(input.parts));
     let sorted = Sorted::new(input.parts, input.table);
     memory.set(sorted.bytes() + sorted.rows().min(GROUP_ROWS) * COLUMN_ROW_BYTES);
 
-    let file = File::create(input.path).map_err(io_error)?;
-    let file = encode(input, &sorted, file, memory).map_err(|source| match source {
-        ParquetError::External(source) => match source.downcast::<io::Error>() {
-            Ok(source) => io_error(*source),
-            Err(source) => EncodeError::Parquet { path: input.path.to_owned(), source: ParquetError::External(source) },
-        },
-        source => EncodeError::Parquet { path: input.path.to_owned(), source },
-    })?;
-    file.sync_all().map_err(io_error)?;
-    let bytes = file.metadata().map_err(io_error)?.len();
-    Ok(Written { rows: sorted.rows() as u64, bytes })
+    let file = encode(input, &sorted, File::create(input.path)?, memory)?;
+    file.sync_all()?;
+    Ok(Written { rows: sorted.rows() as u64, bytes: file.metadata()?.len() })
 }
 
-fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservation) -> Result<File> {
-    let schema = schema(input.table)?;
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties(input)?))?;
-    let columns: Vec<ColumnDescPtr> = writer.schema_descr().columns().to_vec();
+fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservation) -> io::Result<File> {
+    let sorting = sorting(input.table);
     let gather = Gather::new(input.parts, sorted);
+    let plans: Vec<Plan<'_>> = (0..input.table.fields.len() as u32).map(|ordinal| gather.plan(ordinal)).collect();
+    let held = memory.bytes() + plans.iter().map(|plan| size_of::<Plan<'_>>() + plan.bytes()).sum::<usize>();
     let mut encoder = Encoder {
         input,
         sorted,
-        plans: (0..input.table.fields.len() as u32).map(|ordinal| gather.plan(ordinal)).collect(),
         gather,
-        packer: Packer::new().map_err(|error| ParquetError::External(Box::new(error)))?,
+        plans,
+        chunks: ChunkWriter::new(file, Footer::new(leaves(input.table), sorting), memory)?,
         scratch: Scratch::default(),
-        cursors: Vec::new(),
     };
-    let held = memory.bytes() + encoder.plans.iter().map(Plan::bytes).sum::<usize>();
-    for start in (0..sorted.rows()).step_by(GROUP_ROWS) {
-        let rows = start..sorted.rows().min(start + GROUP_ROWS);
-        let mut group = writer.next_row_group()?;
-        encoder.row_group(rows, &columns, &mut group)?;
-        group.close()?;
-        memory.set(held + encoder.gather.bytes());
+    for rows in encoder.gather.row_groups() {
+        encoder.chunks.set_base(held + encoder.gather.bytes());
+        encoder.row_group(rows)?;
     }
-    writer.into_inner()
+    encoder.chunks.finish(CREATED_BY, &pairs(input))
 }
 
 /// Time, remainder, tags by name, fields by ordinal.
-fn schema(table: &Table) -> Result<TypePtr> {
-    let column = |name: &str, physical, logical, repetition| -> Result<TypePtr> {
-        let column = Type::primitive_type_builder(name, physical).with_logical_type(logical);
-        Ok(Arc::new(column.with_repetition(repetition).build()?))
-    };
-    let micros = LogicalType::timestamp(true, TimeUnit::MICROS);
-    let mut columns = vec![
-        column("time", PhysicalType::INT64, Some(micros), Repetition::REQUIRED)?,
-        column("time_ns_rem", PhysicalType::INT32, None, Repetition::REQUIRED)?,
+fn leaves(table: &Table) -> Vec<Leaf<'_>> {
+    let mut leaves = vec![
+        Leaf { name: "time", physical: Physical::Int64, logical: Logical::Micros, required: true },
+        Leaf { name: "time_ns_rem", physical: Physical::Int32, logical: Logical::Plain, required: true },
     ];
+    let optional = |name, (physical, logical)| Leaf { name, physical, logical, required: false };
     for tag in tag_order(table) {
-        let name = &table.tags[tag].parquet;
-        columns.push(column(name, PhysicalType::BYTE_ARRAY, Some(LogicalType::String), Repetition::OPTIONAL)?);
+        leaves.push(optional(&table.tags[tag].parquet, (Physical::ByteArray, Logical::Utf8)));
     }
     for field in &table.fields {
-        let (physical, logical) = match field.kind {
-            FieldType::Float => (PhysicalType::DOUBLE, None),
-            FieldType::Integer => (PhysicalType::INT64, None),
-            FieldType::Unsigned => (PhysicalType::INT64, Some(LogicalType::integer(64, false))),
-            FieldType::String => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
-            FieldType::Boolean => (PhysicalType::BOOLEAN, None),
+        let kind = match field.kind {
+            FieldType::Float => (Physical::Double, Logical::Plain),
+            FieldType::Integer => (Physical::Int64, Logical::Plain),
+            FieldType::Unsigned => (Physical::Int64, Logical::Unsigned),
+            FieldType::String => (Physical::ByteArray, Logical::Utf8),
+            FieldType::Boolean => (Physical::Boolean, Logical::Plain),
         };
-        columns.push(column(&field.parquet, physical, logical, Repetition::OPTIONAL)?);
+        leaves.push(optional(&field.parquet, kind));
     }
-    Ok(Arc::new(Type::group_type_builder("schema").with_fields(columns).build()?))
+    leaves
 }
 
-fn properties(input: &Input<'_>) -> Result<WriterProperties> {
-    let table = input.table;
-    let order = tag_order(table);
-    let sorting = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: true };
-    // Tags stand behind time and time_ns_rem.
-    let sorting: Vec<SortingColumn> = (2..2 + order.len() as i32).chain([0, 1]).map(sorting).collect();
+/// Tags stand behind time and time_ns_rem, and rows are sorted by them first.
+fn sorting(table: &Table) -> Vec<u32> {
+    (2..2 + table.tags.len() as u32).chain([0, 1]).collect()
+}
 
-    let tags: Vec<&str> = order.iter().map(|tag| &*table.tags[*tag].parquet).collect();
+/// What the footer says in key-value pairs.
+fn pairs(input: &Input<'_>) -> [(&'static str, String); 6] {
+    let table = input.table;
+    let tags: Vec<&str> = tag_order(table).into_iter().map(|tag| &*table.tags[tag].parquet).collect();
     let tag_names = table.tags.iter().map(|tag| (&tag.parquet, &tag.name));
     let names = tag_names.chain(table.fields.iter().map(|field| (&field.parquet, &field.name)));
     let renamed = names.filter(|(parquet, name)| parquet != name);
     let renamed: serde_json::Map<String, serde_json::Value> =
         renamed.map(|(parquet, name)| (parquet.to_string(), name.to_string().into())).collect();
     let json = |value: serde_json::Value| value.to_string();
-    let pairs = [
+    [
         ("ringest.bucket", table.bucket.name.to_string()),
         ("ringest.measurement", table.name.to_string()),
         ("ringest.tags", json(tags.into())),
         ("ringest.names", json(renamed.into())),
         ("ringest.node", input.origin.node.to_string()),
         ("ringest.epoch", input.origin.epoch.to_string()),
-    ];
-    let pairs = pairs.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
-    Ok(WriterProperties::builder()
-        .set_created_by(format!("ringest version {}", env!("CARGO_PKG_VERSION")))
-        .set_key_value_metadata(Some(pairs))
-        .set_sorting_columns(Some(sorting))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        // Page indexes would outweigh the data of a wide, sparse table.
-        .set_offset_index_disabled(true)
-        .build())
+    ]
 }
 
 /// Buffers that every column uses again.
@@ -182,96 +155,80 @@ struct Encoder<'a> {
     gather: Gather<'a>,
     /// By ordinal of the field.
     plans: Vec<Plan<'a>>,
-    packer: Packer,
+    chunks: ChunkWriter<'a>,
     scratch: Scratch,
-    /// By series of the row group: the next of its tag codes.
-    cursors: Vec<usize>,
 }
 
 impl Encoder<'_> {
-    fn row_group(
-        &mut self,
-        rows: Range<usize>,
-        columns: &[ColumnDescPtr],
-        group: &mut SerializedRowGroupWriter<'_, File>,
-    ) -> Result<()> {
-        let mut columns = columns.iter();
-        let mut append = |packer: &mut Packer, body: Body| -> Result<()> {
-            let column = columns.next().ok_or_else(|| ParquetError::General("more columns than the schema".into()))?;
-            packer.pack(Arc::clone(column), body)?.append_to(group)
-        };
+    fn row_group(&mut self, rows: Range<usize>) -> io::Result<()> {
         let shape = Shape { rows: rows.len(), filled: &Filled::All, required: true };
         let times = &self.sorted.time[rows.clone()];
         let integers = &mut self.scratch.integers;
         refill(integers, times.iter().map(|time| time.div_euclid(1000)));
-        append(&mut self.packer, column::times(shape, integers, IntegerKind::Signed))?;
+        column::times(&mut self.chunks, shape, integers, IntegerKind::Signed)?;
         refill(integers, times.iter().map(|time| time.rem_euclid(1000)));
-        append(&mut self.packer, column::times(shape, integers, IntegerKind::Narrow))?;
+        column::times(&mut self.chunks, shape, integers, IntegerKind::Narrow)?;
 
-        let series = self.series_of(&rows);
-        self.cursors.clear();
-        self.cursors.extend(series.iter().map(|(place, _)| self.sorted.series.codes_start(*place)));
+        let places = self.places(&rows);
         for tag in 0..self.input.table.tags.len() {
-            let body = self.tag(tag, rows.len(), &series);
-            append(&mut self.packer, body)?;
+            self.tag(tag, &rows, places.clone())?;
         }
         for ordinal in 0..self.plans.len() {
-            let body = self.field(ordinal, rows.clone());
-            append(&mut self.packer, body)?;
+            self.field(ordinal, rows.clone())?;
         }
+        self.chunks.end_row_group(rows.len());
         Ok(())
     }
 
-    /// The series of a row group with the number of their rows in it.
-    fn series_of(&self, rows: &Range<usize>) -> Vec<(usize, usize)> {
+    /// The places of the series that have rows among `rows`.
+    fn places(&self, rows: &Range<usize>) -> Range<u32> {
         let ends = &self.sorted.series_ends;
-        let mut place = ends.partition_point(|end| *end as usize <= rows.start);
-        let mut start = rows.start;
-        let mut series = Vec::new();
-        while start < rows.end {
-            let end = rows.end.min(ends[place] as usize);
-            if end > start {
-                series.push((place, end - start));
-            }
-            start = end;
-            place += 1;
-        }
-        series
+        let first = ends.partition_point(|end| *end as usize <= rows.start);
+        let last = ends.partition_point(|end| (*end as usize) < rows.end);
+        first as u32..last as u32 + 1
     }
 
-    /// Tag column `tag` in file order; asked for in ascending order.
-    fn tag(&mut self, tag: usize, rows: usize, series: &[(usize, usize)]) -> Body {
+    /// Tag column `tag` in file order. Takes time by the series that have it: a table may have as many tags as rows.
+    fn tag(&mut self, tag: usize, rows: &Range<usize>, places: Range<u32>) -> io::Result<()> {
         const UNSEEN: u32 = u32::MAX;
-        let order = &self.sorted.series;
+        let (order, ends) = (&self.sorted.series, &self.sorted.series_ends);
         let dictionary = &order.dictionaries[tag];
         let mut keys = vec![UNSEEN; dictionary.len() + 1];
         let mut entries: Vec<&[u8]> = Vec::new();
-        let mut runs: Vec<(Option<u32>, usize)> = Vec::new();
-        for ((place, count), cursor) in series.iter().zip(&mut self.cursors) {
-            let rank = order.rank_at(*place, *cursor, tag);
-            if let Some(rank) = rank {
-                *cursor += 1;
-                let key = &mut keys[rank as usize];
-                if *key == UNSEEN {
-                    *key = entries.len() as u32;
-                    entries.push(dictionary.value(self.input.parts, rank));
-                }
+        let mut runs: Vec<(u32, usize)> = Vec::new();
+        let mut filled: Vec<Range<u32>> = Vec::new();
+        for PlaceRank { place, rank } in order.with_tag(tag, places) {
+            let start = if *place == 0 { 0 } else { ends[*place as usize - 1] as usize };
+            let start = (start.max(rows.start) - rows.start) as u32;
+            let end = ((ends[*place as usize] as usize).min(rows.end) - rows.start) as u32;
+            if start == end {
+                continue;
+            }
+            let key = &mut keys[*rank as usize];
+            if *key == UNSEEN {
+                *key = entries.len() as u32;
+                entries.push(dictionary.value(self.input.parts, *rank));
             }
             match runs.last_mut() {
-                Some((last, rows)) if *last == rank => *rows += count,
-                _ => runs.push((rank, *count)),
+                Some((last, rows)) if last == key => *rows += (end - start) as usize,
+                _ => runs.push((*key, (end - start) as usize)),
+            }
+            match filled.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => filled.push(start..end),
             }
         }
-        let shape = |filled| Shape { rows, filled, required: false };
-        if entries.len() == runs.len() && runs.len() > rows / 2 {
-            return column::tags(shape(&Filled::All), &runs, &entries, |rank| keys[rank as usize]);
-        }
-        let filled = flags(&runs, rows);
-        column::tags(shape(&filled), &runs, &entries, |rank| keys[rank as usize])
+        let all = 0..rows.len() as u32;
+        let filled = if filled.first() == Some(&all) { Filled::All } else { Filled::Ranges(filled) };
+        let shape = Shape { rows: rows.len(), filled: &filled, required: false };
+        column::tags(&mut self.chunks, shape, &runs, &entries)
     }
 
-    fn field(&mut self, ordinal: usize, rows: Range<usize>) -> Body {
-        let (gather, plan) = (&self.gather, &self.plans[ordinal]);
+    fn field(&mut self, ordinal: usize, rows: Range<usize>) -> io::Result<()> {
+        let (gather, plan, chunks) = (&self.gather, &self.plans[ordinal], &mut self.chunks);
+        if let Plan::Empty = plan {
+            return chunks.nulls(rows.len());
+        }
         let columns: Vec<Option<&FieldColumn>> =
             self.input.parts.iter().map(|part| part.field(ordinal as u32)).collect();
         let count = rows.len();
@@ -281,26 +238,26 @@ impl Encoder<'_> {
                 let slices = typed(&columns, |values| if let Values::Float(values) = values { values } else { &[] });
                 let out = &mut self.scratch.floats;
                 let filled = gather.column(plan, rows, |part, index| slices[part][index], out);
-                column::floats(shape(&filled), out)
+                column::floats(chunks, shape(&filled), out)
             }
             FieldType::Integer => {
                 let slices = typed(&columns, |values| if let Values::Integer(values) = values { values } else { &[] });
                 let out = &mut self.scratch.integers;
                 let filled = gather.column(plan, rows, |part, index| slices[part][index], out);
-                column::integers(shape(&filled), out, IntegerKind::Signed)
+                column::integers(chunks, shape(&filled), out, IntegerKind::Signed)
             }
             FieldType::Unsigned => {
                 let slices = typed(&columns, |values| if let Values::Unsigned(values) = values { values } else { &[] });
                 let out = &mut self.scratch.integers;
                 // Parquet keeps UINT_64 in the bits of an INT64.
                 let filled = gather.column(plan, rows, |part, index| slices[part][index] as i64, out);
-                column::integers(shape(&filled), out, IntegerKind::Unsigned)
+                column::integers(chunks, shape(&filled), out, IntegerKind::Unsigned)
             }
             FieldType::Boolean => {
                 let slices = typed(&columns, |values| if let Values::Boolean(values) = values { values } else { &[] });
                 let out = &mut self.scratch.booleans;
                 let filled = gather.column(plan, rows, |part, index| slices[part][index], out);
-                column::booleans(shape(&filled), out)
+                column::booleans(chunks, shape(&filled), out)
             }
             FieldType::String => {
                 let empty = Strings::default();
@@ -313,7 +270,7 @@ impl Encoder<'_> {
                     .collect();
                 let mut out: Vec<&[u8]> = Vec::new();
                 let filled = gather.column(plan, rows, |part, index| strings[part].get(index), &mut out);
-                column::strings(shape(&filled), &out)
+                column::strings(chunks, shape(&filled), &out)
             }
         }
     }
@@ -327,16 +284,4 @@ fn typed<'a, T>(columns: &[Option<&'a FieldColumn>], values: impl Fn(&'a Values)
 fn refill<T>(to: &mut Vec<T>, values: impl Iterator<Item = T>) {
     to.clear();
     to.extend(values);
-}
-
-/// Which rows have a value, from runs.
-fn flags(runs: &[(Option<u32>, usize)], rows: usize) -> Filled {
-    if runs.iter().all(|(rank, _)| rank.is_some()) {
-        return Filled::All;
-    }
-    let mut flags = Vec::with_capacity(rows);
-    for (rank, count) in runs {
-        flags.resize(flags.len() + count, u8::from(rank.is_some()));
-    }
-    Filled::Flags(flags)
 }

@@ -6,13 +6,16 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::table::{FieldColumn, Presence};
+use crate::table::{FieldColumn, Presence, Values};
 
 use super::partition::{DayPart, count};
 use super::sort::{GROUP_ROWS, Sorted};
 
 /// A column with fewer values than one row in eight is gathered value by value instead of row by row.
 const SPARSE: usize = 8;
+
+/// A row group ends before its strings take more than this many bytes, so that readers can hold one.
+const GROUP_STRING_BYTES: usize = 64 << 20;
 
 /// Which rows of a row group have a value.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub(super) enum Filled {
     Flags(Vec<u8>),
     /// The rows with a value, ascending.
     Rows(Vec<u32>),
+    /// The rows with a value, ascending, with a gap between two ranges.
+    Ranges(Vec<Range<u32>>),
 }
 
 /// Gathers the columns of one job.
@@ -32,6 +37,8 @@ pub(super) struct Gather<'a> {
     positions: OnceLock<Vec<Vec<u32>>>,
     /// By row group and part, for jobs without repeated points. Made when the first dense column asks.
     groups: OnceLock<Vec<Vec<Vec<Move>>>>,
+    /// Where row groups end.
+    ends: Vec<usize>,
 }
 
 /// A row of a part goes to this row of the row group.
@@ -109,7 +116,60 @@ impl Lookup {
 
 impl<'a> Gather<'a> {
     pub fn new(parts: &'a [Arc<DayPart>], sorted: &'a Sorted) -> Self {
-        Self { parts, sorted, positions: OnceLock::new(), groups: OnceLock::new() }
+        let mut gather = Self { parts, sorted, positions: OnceLock::new(), groups: OnceLock::new(), ends: Vec::new() };
+        gather.ends = gather.cut();
+        gather
+    }
+
+    pub fn row_groups(&self) -> Vec<Range<usize>> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| start..*end).collect()
+    }
+
+    /// The row group of a row.
+    fn group_of(&self, row: usize) -> usize {
+        self.ends.partition_point(|end| *end <= row)
+    }
+
+    /// Where row groups end.
+    fn cut(&self) -> Vec<usize> {
+        let rows = self.sorted.rows();
+        let columns = self.parts.iter().flat_map(|part| &part.fields);
+        let bytes = |values: &Values| if let Values::String(strings) = values { strings.bytes.len() } else { 0 };
+        if columns.map(|(_, column)| bytes(&column.values)).sum::<usize>() <= GROUP_STRING_BYTES {
+            return (0..rows).step_by(GROUP_ROWS).map(|start| rows.min(start + GROUP_ROWS)).collect();
+        }
+        let mut ends = Vec::new();
+        let (mut start, mut sum) = (0, 0);
+        for (row, bytes) in self.string_bytes().into_iter().enumerate() {
+            sum += bytes as usize;
+            if row > start && (row - start == GROUP_ROWS || sum > GROUP_STRING_BYTES) {
+                ends.push(row);
+                (start, sum) = (row, bytes as usize);
+            }
+        }
+        ends.push(rows);
+        ends
+    }
+
+    /// By row: the bytes of its strings. A point that was written more than once counts all of them.
+    fn string_bytes(&self) -> Vec<u32> {
+        let mut bytes = vec![0u32; self.sorted.rows()];
+        let all = self.positions.get_or_init(|| self.positions());
+        for (part, positions) in self.parts.iter().zip(all) {
+            for (_, column) in &part.fields {
+                let Values::String(strings) = &column.values else { continue };
+                for index in 0..strings.len() {
+                    let from = match &column.presence {
+                        Presence::Dense => index,
+                        Presence::Sparse(rows) => rows[index] as usize,
+                    };
+                    let row = &mut bytes[self.sorted.row_of(positions[from] as usize)];
+                    *row = row.saturating_add(strings.get(index).len() as u32);
+                }
+            }
+        }
+        bytes
     }
 
     pub fn plan(&self, ordinal: u32) -> Plan<'a> {
@@ -189,7 +249,7 @@ impl<'a> Gather<'a> {
         out.resize(rows.len(), T::default());
         let mut flags = if full { Vec::new() } else { vec![0; rows.len()] };
         for (part, lookup) in lookups.iter().enumerate() {
-            for Move { from, to } in &groups[rows.start / GROUP_ROWS][part] {
+            for Move { from, to } in &groups[self.group_of(rows.start)][part] {
                 if full {
                     out[*to as usize] = value(part, *from as usize);
                 } else if let Some(index) = lookup.find(*from) {
@@ -212,12 +272,12 @@ impl<'a> Gather<'a> {
 
     /// By row group and part: the rows that go there, ascending.
     fn groups(&self) -> Vec<Vec<Vec<Move>>> {
-        let count = self.sorted.rows().div_ceil(GROUP_ROWS);
-        let mut groups = vec![vec![Vec::new(); self.parts.len()]; count];
+        let starts: Vec<usize> = self.row_groups().into_iter().map(|rows| rows.start).collect();
+        let mut groups = vec![vec![Vec::new(); self.parts.len()]; starts.len()];
         for (part, positions) in self.positions().iter().enumerate() {
             for (from, position) in (0..).zip(positions) {
-                let (group, to) = (*position as usize / GROUP_ROWS, *position % GROUP_ROWS as u32);
-                groups[group][part].push(Move { from, to });
+                let group = self.group_of(*position as usize);
+                groups[group][part].push(Move { from, to: *position - starts[group] as u32 });
             }
         }
         groups

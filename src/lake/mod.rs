@@ -9,6 +9,7 @@ mod chunk;
 mod column;
 mod coordinator;
 mod encode;
+mod footer;
 mod gather;
 mod job;
 mod manifest;

@@ -25,6 +25,9 @@ impl<'a> Hybrid<'a> {
 
     #[inline]
     pub fn push(&mut self, value: u32, count: usize) {
+        if count == 0 {
+            return;
+        }
         if value != self.run {
             self.end_run();
             self.run = value;
@@ -81,7 +84,7 @@ fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&(bits as u64).to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
-fn varint(mut value: u64, out: &mut Vec<u8>) {
+pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -89,7 +92,7 @@ fn varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(super) fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
 
@@ -110,24 +113,27 @@ pub(super) fn levels(filled: &Filled, rows: Range<usize>, out: &mut Vec<u8>) {
             }
             hybrid.push(0, rows.end - next);
         }
+        Filled::Ranges(ranges) => {
+            let mut next = rows.start;
+            for range in ranges_in(ranges, &rows) {
+                hybrid.push(0, range.start - next);
+                hybrid.push(1, range.len());
+                next = range.end;
+            }
+            hybrid.push(0, rows.end - next);
+        }
     }
     hybrid.finish();
-    write_length(start, out);
-}
-
-/// Definition levels given as runs of (present, rows).
-pub(super) fn level_runs(runs: impl Iterator<Item = (bool, usize)>, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    let mut hybrid = Hybrid::new(1, out);
-    runs.for_each(|(present, rows)| hybrid.push(u32::from(present), rows));
-    hybrid.finish();
-    write_length(start, out);
-}
-
-fn write_length(start: usize, out: &mut [u8]) {
     let length = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// What of `ranges` lies in `rows`.
+fn ranges_in<'a>(ranges: &'a [Range<u32>], rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<'a> {
+    let rows = rows.clone();
+    let first = ranges.partition_point(|range| range.end as usize <= rows.start);
+    let inside = ranges[first..].iter().take_while(move |range| (range.start as usize) < rows.end);
+    inside.map(move |range| rows.start.max(range.start as usize)..rows.end.min(range.end as usize))
 }
 
 fn values_before(present: &[u32], row: usize) -> usize {
@@ -140,6 +146,31 @@ pub(super) fn values_in(filled: &Filled, rows: Range<usize>) -> usize {
         Filled::All => rows.len(),
         Filled::Flags(flags) => flags[rows].iter().map(|flag| usize::from(*flag)).sum(),
         Filled::Rows(present) => values_before(present, rows.end) - values_before(present, rows.start),
+        Filled::Ranges(ranges) => ranges_in(ranges, &rows).map(|range| range.len()).sum(),
+    }
+}
+
+/// The first row behind `row` and `count` values from there on; there is one more value behind these.
+pub(super) fn row_after(filled: &Filled, row: usize, count: usize) -> usize {
+    match filled {
+        Filled::All => row + count,
+        Filled::Flags(flags) => {
+            let mut present = (row..).zip(&flags[row..]).filter(|(_, flag)| **flag == 1);
+            present.nth(count).map_or(flags.len(), |(row, _)| row)
+        }
+        Filled::Rows(present) => present[values_before(present, row) + count] as usize,
+        Filled::Ranges(ranges) => {
+            let mut rest = count;
+            let mut after = row;
+            for range in ranges_in(ranges, &(row..usize::MAX)) {
+                after = range.start + rest;
+                if rest < range.len() {
+                    break;
+                }
+                rest -= range.len();
+            }
+            after
+        }
     }
 }
 

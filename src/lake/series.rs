@@ -3,6 +3,7 @@
 //! Values are ranked per tag column first, so that series compare as short lists of integers and the same series of
 //! two shards meet. Most tables fit the ranks of all tags into one 64-bit key; the lists decide where keys are equal.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::catalog::Table;
@@ -15,13 +16,27 @@ use super::partition::DayPart;
 pub(super) struct SeriesOrder {
     /// By part.
     places: Vec<Places>,
-    /// `(u32::MAX - tag column) << 32 | rank` for each tag that is present, tag columns ascending; the lists of all
-    /// places end to end.
-    codes: Vec<u64>,
-    /// By place: where its codes end.
-    ends: Vec<usize>,
+    /// How many places there are.
+    len: usize,
+    tags: ByColumn,
     /// By tag column.
     pub dictionaries: Vec<Dictionary>,
+}
+
+/// The tags of all series turned round: so a column costs the series that have it, and not all.
+#[derive(Debug)]
+struct ByColumn {
+    /// Tag columns end to end, places ascending in each.
+    pairs: Vec<PlaceRank>,
+    /// By tag column: where its pairs end.
+    ends: Vec<usize>,
+}
+
+/// The series with this place has the value with this rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PlaceRank {
+    pub place: u32,
+    pub rank: u32,
 }
 
 /// The distinct values of a tag column, ascending bytewise. Rank 1 is the first.
@@ -63,15 +78,15 @@ pub(super) fn tag_order(table: &Table) -> Vec<usize> {
 impl SeriesOrder {
     pub fn new(parts: &[Arc<DayPart>], table: &Table) -> Self {
         let tags = tag_order(table);
-        let mut column_of = vec![0; tags.len()];
+        let mut columns = vec![0; tags.len()];
         for (column, tag) in tags.iter().enumerate() {
-            column_of[*tag] = column;
+            columns[*tag] = column;
         }
         let used: Vec<Used> = parts.iter().map(|part| Used::of(part)).collect();
         let ranked: Vec<(Dictionary, Vec<Ranks>)> = rank_all(parts, &used, &tags);
         let mut lists = Lists::default();
         for (index, (part, used)) in parts.iter().zip(&used).enumerate() {
-            lists.add(index, part, used, &column_of, &ranked);
+            lists.add(index, part, used, &columns, &ranked);
         }
         let dictionaries: Vec<Dictionary> = ranked.into_iter().map(|(dictionary, _)| dictionary).collect();
         let widths: Vec<usize> = dictionaries.iter().map(Dictionary::len).collect();
@@ -85,12 +100,30 @@ impl SeriesOrder {
                 Places::Few(used, places)
             }
         });
-        Self { places: places.collect(), codes, ends, dictionaries }
+        let tags = ByColumn::new(&codes, &ends, dictionaries.len());
+        Self { places: places.collect(), len: ends.len(), tags, dictionaries }
+    }
+
+    /// Bytes that `new` takes at most: ranks, lists of codes and their two orders, and dictionaries.
+    pub fn bytes_to_sort(parts: &[Arc<DayPart>]) -> usize {
+        const SERIES_BYTES: usize = 48;
+        const PAIR_BYTES: usize = 24;
+        const VALUE_BYTES: usize = 28;
+        let bytes = parts.iter().map(|part| {
+            let keys = &part.keys;
+            // A part with few rows ranks their series alone.
+            let series = keys.len().min(2 * part.rows());
+            let pairs = keys.pairs.len() / keys.len().max(1) * series + series;
+            let values: usize = keys.values.iter().map(|values| values.len().min(pairs)).sum();
+            let columns = keys.values.len() * size_of::<Ranks>();
+            series * SERIES_BYTES + pairs * PAIR_BYTES + values * VALUE_BYTES + columns
+        });
+        bytes.sum()
     }
 
     /// How many series there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.len
     }
 
     /// Bytes on the heap.
@@ -100,17 +133,11 @@ impl SeriesOrder {
             Places::Few(used, _) => 8 * used.len(),
         });
         let values = self.dictionaries.iter().map(|dictionary| 8 * dictionary.len());
-        8 * (self.codes.len() + self.ends.len()) + places.sum::<usize>() + values.sum::<usize>()
+        8 * (self.tags.pairs.len() + self.tags.ends.len()) + places.sum::<usize>() + values.sum::<usize>()
     }
 
     /// Calls `row` with row number and place for rows `rows` of part `part`.
-    pub fn each_place(
-        &self,
-        parts: &[Arc<DayPart>],
-        part: usize,
-        rows: std::ops::Range<usize>,
-        mut row: impl FnMut(u32, u32),
-    ) {
+    pub fn each_place(&self, parts: &[Arc<DayPart>], part: usize, rows: Range<usize>, mut row: impl FnMut(u32, u32)) {
         let series = &parts[part].series[rows.clone()];
         match &self.places[part] {
             Places::All(places) => {
@@ -126,16 +153,35 @@ impl SeriesOrder {
         }
     }
 
-    /// Where the codes of `place` start.
-    pub fn codes_start(&self, place: usize) -> usize {
-        if place == 0 { 0 } else { self.ends[place - 1] }
+    /// The series of `places` that have tag column `column`, ascending by place.
+    pub fn with_tag(&self, column: usize, places: Range<u32>) -> &[PlaceRank] {
+        let start = if column == 0 { 0 } else { self.tags.ends[column - 1] };
+        let pairs = &self.tags.pairs[start..self.tags.ends[column]];
+        let before = |place: u32| pairs.partition_point(|pair| pair.place < place);
+        &pairs[before(places.start)..before(places.end)]
     }
+}
 
-    /// The rank of the value in tag column `column` if code number `at` is of this column and of `place`; the caller
-    /// asks for columns in ascending order and moves `at` on after a hit.
-    pub fn rank_at(&self, place: usize, at: usize, column: usize) -> Option<u32> {
-        let code = *self.codes.get(at).filter(|_| at < self.ends[place])?;
-        ((code >> 32) as u32 == u32::MAX - column as u32).then_some(code as u32)
+impl ByColumn {
+    /// A counting sort of the `codes` of all places by their column; `ends`: by place, where its codes end.
+    fn new(codes: &[u64], ends: &[usize], columns: usize) -> Self {
+        let mut next = vec![0; columns];
+        codes.iter().for_each(|code| next[column_of(*code)] += 1);
+        let mut start = 0;
+        for next in &mut next {
+            start += std::mem::replace(next, start);
+        }
+        let mut pairs = vec![PlaceRank::default(); codes.len()];
+        let mut start = 0;
+        for (place, end) in (0..).zip(ends) {
+            for code in &codes[start..*end] {
+                let next = &mut next[column_of(*code)];
+                pairs[*next] = PlaceRank { place, rank: *code as u32 };
+                *next += 1;
+            }
+            start = *end;
+        }
+        Self { pairs, ends: next }
     }
 }
 
@@ -262,7 +308,17 @@ fn eight_bytes(string: &[u8]) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-/// The series of all parts as lists of codes, part after part.
+/// `column` is present with the value of this rank. Columns ascending are codes descending: the series without a tag
+/// comes first, so a code that is further to the right in the file must compare as smaller.
+fn code(column: usize, rank: u32) -> u64 {
+    u64::from(u32::MAX - column as u32) << 32 | u64::from(rank)
+}
+
+fn column_of(code: u64) -> usize {
+    (u32::MAX - (code >> 32) as u32) as usize
+}
+
+/// The series of all parts as lists of codes, part after part; a list has its columns ascending.
 #[derive(Default)]
 struct Lists {
     codes: Vec<u64>,
@@ -275,19 +331,17 @@ impl Lists {
         index: usize,
         part: &DayPart,
         used: &Used,
-        column_of: &[usize],
+        columns: &[usize],
         ranked: &[(Dictionary, Vec<Ranks>)],
     ) {
         used.each(part, |series| {
             let start = self.codes.len();
             for pair in part.keys.tags_of(series) {
-                let column = column_of[pair.tag as usize];
+                let column = columns[pair.tag as usize];
                 let ranks = &ranked[column].1[index];
                 let rank = ranks.ranks[ranks.index(pair.value)];
-                self.codes.push(u64::from(u32::MAX - column as u32) << 32 | u64::from(rank));
+                self.codes.push(code(column, rank));
             }
-            // Columns ascending are codes descending: the series without a tag comes first, so a code that is further
-            // to the right in the file must compare as smaller.
             self.codes[start..].sort_unstable_by_key(|code| std::cmp::Reverse(code >> 32));
             self.ends.push(self.codes.len());
         });
@@ -302,10 +356,8 @@ impl Lists {
     fn order(self, widths: &[usize]) -> (Vec<u32>, Vec<u64>, Vec<usize>) {
         let shifts = key_shifts(widths);
         let key_of = |index| {
-            let part = |code: &u64| {
-                let column = (u32::MAX - (code >> 32) as u32) as usize;
-                shifts.get(column).map_or(0, |shift| (code & u64::from(u32::MAX)) << shift)
-            };
+            let part =
+                |code: &u64| shifts.get(column_of(*code)).map_or(0, |shift| (code & u64::from(u32::MAX)) << shift);
             self.list(index).iter().map(part).fold(0, |key, part| key | part)
         };
         let whole = shifts.len() == widths.len();

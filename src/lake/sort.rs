@@ -12,7 +12,7 @@ use crate::catalog::Table;
 use super::partition::DayPart;
 use super::series::SeriesOrder;
 
-/// Rows of a row group.
+/// Most rows of a row group.
 pub(super) const GROUP_ROWS: usize = 256 * 1024;
 
 /// Where an input row lies.

@@ -255,8 +255,12 @@ fn bounds_in_statistics_hold_every_value() {
     let found = read(&path, &table);
     assert!(found.iter().zip(&model(&table, &[rows])).all(|(found, expected)| (&found.0, &found.1) == expected));
 
+    use parquet::basic::ColumnOrder;
     use parquet::file::statistics::Statistics;
     let metadata = metadata(&path);
+    // Readers of today know no other order, and do without the bounds of a column that has one.
+    let orders = metadata.file_metadata().column_orders().unwrap();
+    assert!(orders.len() == 10 && orders.iter().all(|order| matches!(order, ColumnOrder::TYPE_DEFINED_ORDER(_))));
     let group = metadata.row_group(0);
     let bounds = |column: usize| group.column(column).statistics().unwrap().clone();
     let Statistics::Double(floats) = bounds(3) else { panic!() };
@@ -303,6 +307,37 @@ fn strings_larger_than_a_page_are_read_back() {
 }
 
 #[test]
+fn row_groups_and_pages_are_cut_by_bytes_of_strings() {
+    let table = table(0, &["zhost", "b"], &[("v", FieldType::String), ("i", FieldType::Integer)]);
+    for (seed, sparse) in [(1, false), (2, true)] {
+        let mut random = Random(seed);
+        let mut filler =
+            |len: u64| -> String { (0..len / 8).map(|_| format!("{:08x}", random.below(1 << 32))).collect() };
+        // Long and short ones beside each other, and rows without one.
+        let texts: Vec<String> = (0..300).map(|row| filler(if row % 3 == 0 { 900_000 } else { row * 16 })).collect();
+        let rows = regular(300, 2, |index| {
+            let text = (0, Value::String(texts[index as usize].clone()));
+            let number = (1, Value::Integer(index as i64));
+            if index % 7 == 0 { BTreeMap::from([number]) } else { BTreeMap::from([text, number]) }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.parquet");
+        let part = Arc::new(split(seal(&table, &rows, sparse)).remove(0).1);
+        write(&path, &table, &[part]);
+        let found = read(&path, &table);
+        assert_eq!(found.len(), 300);
+        assert!(found.iter().zip(&model(&table, &[rows])).all(|(found, expected)| (&found.0, &found.1) == expected));
+        let metadata = metadata(&path);
+        assert_eq!(metadata.num_row_groups(), 2);
+        let bytes = metadata.row_groups().iter().map(|group| group.column(4).uncompressed_size());
+        assert!(bytes.max().unwrap() < 68 << 20);
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        let pages = reader.get_row_group(0).unwrap().get_column_page_reader(4).unwrap();
+        assert!(pages.map(|page| page.unwrap().buffer().len()).max().unwrap() < (1 << 20) + 100);
+    }
+}
+
+#[test]
 fn wide_sparse_tables_stay_small() {
     let names: Vec<String> = (0..400).map(|field| format!("f{field}")).collect();
     let fields: Vec<(&str, FieldType)> = names.iter().map(|name| (name.as_str(), FieldType::Float)).collect();
@@ -335,4 +370,31 @@ fn a_part_with_few_rows_of_many_series_is_ranked_by_them_alone() {
     found.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(found.len(), 4_000);
     assert!(found.iter().zip(&model(&table, &[rows])).all(|(found, expected)| (&found.0, &found.1) == expected));
+}
+
+#[test]
+fn a_tag_of_few_series_costs_its_series_and_not_all_rows() {
+    // Time by rows times columns would be far over what this allows a busy machine.
+    const ROWS: usize = 30_000;
+    let names: Vec<String> = (0..ROWS).map(|tag| format!("t{tag}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let table = table(0, &names, &[("f", FieldType::Float)]);
+    let row = |tag: usize| Row {
+        tags: BTreeMap::from([(tag as u32, "v".to_owned())]),
+        time: 1,
+        fields: BTreeMap::from([(0, Value::Float(tag as f64))]),
+    };
+    let rows = vec![(1, (0..ROWS).map(row).collect())];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let part = Arc::new(split(seal(&table, &rows, false)).remove(0).1);
+    let began = std::time::Instant::now();
+    let written = write(&path, &table, &[part]);
+    let took = began.elapsed();
+    assert_eq!(written.rows, ROWS as u64);
+    assert!(took < std::time::Duration::from_secs(4), "{took:?}");
+    let metadata = metadata(&path);
+    assert!((2..ROWS + 2).all(|column| {
+        metadata.row_group(0).column(column).statistics().unwrap().null_count_opt() == Some(ROWS as u64 - 1)
+    }));
 }
