@@ -42,9 +42,11 @@ pub(super) struct Input<'a> {
     pub parts: &'a [Arc<DayPart>],
     pub origin: Origin,
     pub path: &'a Path,
+    /// Whether the file is synced. If not, the publisher syncs all files of the epoch at once.
+    pub sync: bool,
 }
 
-/// A file that is whole and synced.
+/// A file that is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub rows: u64,
@@ -60,7 +62,7 @@ pub(super) enum EncodeError {
     Parquet { path: PathBuf, source: ParquetError },
 }
 
-/// Sorts the rows, writes the file and syncs it. `memory` follows what is held.
+/// Sorts the rows, writes the file and syncs it, if asked to. `memory` follows what is held.
 pub(super) fn write_file(input: &Input<'_>, memory: &mut Reservation) -> std::result::Result<Written, EncodeError> {
     let io_error = |source| EncodeError::Io { path: input.path.to_owned(), source };
     let rows: usize = input.parts.iter().map(|part| part.rows()).sum();
@@ -77,7 +79,9 @@ pub(super) fn write_file(input: &Input<'_>, memory: &mut Reservation) -> std::re
         },
         source => EncodeError::Parquet { path: input.path.to_owned(), source },
     })?;
-    file.sync_all().map_err(io_error)?;
+    if input.sync {
+        file.sync_all().map_err(io_error)?;
+    }
     let bytes = file.metadata().map_err(io_error)?.len();
     Ok(Written { rows: sorted.rows() as u64, bytes })
 }
