@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use ringest::budget::Budget;
 use ringest::catalog::Catalog;
-use ringest::lake::{Lake, Options, Part};
+use ringest::lake::{self, Lake, Options, Part};
 use ringest::line::{self, Kernel, Outcome, Padded, Precision};
 use ringest::metrics::Metrics;
 use ringest::table::{Rules, SealedTable, Tables};
@@ -32,9 +32,11 @@ impl Node {
         let state = dir.path().join("state");
         std::fs::create_dir(&state).unwrap();
         let budget = Budget::new(8 << 30);
-        let catalog = Arc::new(Catalog::open(&state).unwrap());
-        let options = Options { data_dir: dir.path().to_owned(), threads: 1, shards: 1 };
-        let lake = Lake::open(options, Arc::clone(&catalog), Metrics::new(&budget), Arc::clone(&budget)).unwrap();
+        let catalog = Arc::new(Catalog::open(&state, 0).unwrap());
+        let inspected = lake::inspect(dir.path()).unwrap();
+        let options = Options { threads: 1, shards: 1 };
+        let metrics = Metrics::new(&budget);
+        let lake = Lake::start(inspected, options, Arc::clone(&catalog), metrics, Arc::clone(&budget)).unwrap();
         Self { _dir: dir, catalog, tables: Tables::new(&budget), lake, epoch: 0 }
     }
 

@@ -28,7 +28,7 @@ impl Shard {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let budget = Budget::new(8 << 30);
-        Self { catalog: Catalog::open(dir.path()).unwrap(), tables: Tables::new(&budget), requests: 0 }
+        Self { catalog: Catalog::open(dir.path(), 0).unwrap(), tables: Tables::new(&budget), requests: 0 }
     }
 
     fn write(&mut self, body: Padded<'_>, kernel: Kernel) -> u64 {

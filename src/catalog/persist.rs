@@ -29,6 +29,20 @@ pub enum CatalogError {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("the catalog {} is damaged at byte {offset}: restore it from a backup of the state folder", path.display())]
     Damaged { path: PathBuf, offset: u64 },
+    #[error(
+        "the catalog {} is missing, but committed files of the lake rely on it: the types and names of their columns are not known; \
+         nothing was changed. Restore it from a backup that is as new as the lake, or move state/ and lake/ away together and \
+         start with an empty lake",
+        path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(
+        "the catalog {} is damaged or cut off at byte {offset}, but committed files of the lake rely on its first {needed} bytes; \
+         nothing was changed. Restore it from a backup that is as new as the lake, or move state/ and lake/ away together and \
+         start with an empty lake",
+        path.display()
+    )]
+    Incomplete { path: PathBuf, offset: u64, needed: u64 },
     #[error("{} is not a catalog that this version can read (found version {found}, known is {VERSION})", path.display())]
     Version { path: PathBuf, found: u32 },
 }
@@ -45,18 +59,27 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens or creates the file in `dir` and returns its records. A torn last group (it was never synced, so nothing relies on it)
-    /// is cut off.
-    pub fn open(dir: &Path) -> Result<(Self, Vec<Record>), CatalogError> {
+    /// Opens or creates the file in `dir` and returns its records. Its first `bytes_min` bytes were durable once, so they must be
+    /// there; if they are not, the file is left as it is. A last group behind them that is not whole was never synced, so that
+    /// nothing relies on it, and is cut off.
+    pub fn open(dir: &Path, bytes_min: u64) -> Result<(Self, Vec<Record>), CatalogError> {
         let path = dir.join("catalog");
         let fail = |action| {
             let path = path.clone();
             move |source| CatalogError::Io { action, path, source }
         };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail("open"))?;
+        let create = bytes_min == 0;
+        let mut file = match OpenOptions::new().read(true).write(true).create(create).truncate(false).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !create => {
+                return Err(CatalogError::Missing { path });
+            }
+            file => file.map_err(fail("open"))?,
+        };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(fail("read"))?;
+        if bytes.len() < HEADER_BYTES && bytes_min > 0 {
+            return Err(CatalogError::Incomplete { path, offset: 0, needed: bytes_min });
+        }
         if bytes.len() < HEADER_BYTES {
             // Created just before a crash, or now: nothing was ever acknowledged on its strength.
             write_header(&mut file, dir).map_err(fail("create"))?;
@@ -64,6 +87,9 @@ impl Log {
         }
         check_header(&bytes, &path)?;
         let (records, len) = read_groups(&bytes, &path)?;
+        if (len as u64) < bytes_min {
+            return Err(CatalogError::Incomplete { path, offset: len as u64, needed: bytes_min });
+        }
         if len < bytes.len() {
             tracing::warn!(
                 path = %path.display(),
@@ -73,6 +99,11 @@ impl Log {
         }
         file.set_len(len as u64).and_then(|()| file.sync_all()).map_err(fail("sync"))?;
         Ok((Self { file, path, len: len as u64, poisoned: false }, records))
+    }
+
+    /// Bytes that are durable.
+    pub fn len(&self) -> u64 {
+        self.len
     }
 
     /// Makes `records` durable.
@@ -260,11 +291,11 @@ mod tests {
     #[test]
     fn records_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut log, found) = Log::open(dir.path()).unwrap();
+        let (mut log, found) = Log::open(dir.path(), 0).unwrap();
         assert!(found.is_empty());
         log.append(&records(0)).unwrap();
         log.append(&records(1)).unwrap();
-        let (_, found) = Log::open(dir.path()).unwrap();
+        let (_, found) = Log::open(dir.path(), 0).unwrap();
         assert_eq!(found, [records(0), records(1)].concat());
     }
 
@@ -272,25 +303,75 @@ mod tests {
     fn a_tail_torn_at_any_byte_is_cut_and_appending_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog");
-        let (mut log, _) = Log::open(dir.path()).unwrap();
+        let (mut log, _) = Log::open(dir.path(), 0).unwrap();
         log.append(&records(0)).unwrap();
         let whole = log.len as usize;
         log.append(&records(1)).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         for torn in whole..bytes.len() {
             std::fs::write(&path, &bytes[..torn]).unwrap();
-            let (mut log, found) = Log::open(dir.path()).unwrap();
+            let (mut log, found) = Log::open(dir.path(), 0).unwrap();
             assert_eq!(found, records(0), "torn at {torn}");
             log.append(&records(2)).unwrap();
-            assert_eq!(Log::open(dir.path()).unwrap().1, [records(0), records(2)].concat());
+            assert_eq!(Log::open(dir.path(), 0).unwrap().1, [records(0), records(2)].concat());
         }
+    }
+
+    /// What a start says to `bytes`, of which `needed` are relied upon; it must leave them alone.
+    fn refusal(dir: &Path, bytes: &[u8], needed: u64) -> CatalogError {
+        std::fs::write(dir.join("catalog"), bytes).unwrap();
+        let error = Log::open(dir, needed).map(|_| ()).unwrap_err();
+        assert_eq!(std::fs::read(dir.join("catalog")).unwrap(), bytes, "{error}");
+        error
+    }
+
+    #[test]
+    fn every_damage_to_what_is_relied_upon_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(dir.path(), 0).unwrap();
+        let mut ends = vec![0, log.len()];
+        for group in 0..3 {
+            log.append(&records(group)).unwrap();
+            ends.push(log.len());
+        }
+        let whole = std::fs::read(dir.path().join("catalog")).unwrap();
+        let start_of = |byte: usize| ends.iter().copied().rfind(|end| *end <= byte as u64).unwrap();
+        // The last group is relied upon, or is a tail behind what is.
+        for needed in [ends[4], ends[3]] {
+            let relied = needed as usize;
+            for cut in 0..relied {
+                match refusal(dir.path(), &whole[..cut], needed) {
+                    CatalogError::Incomplete { offset, .. } => assert_eq!(offset, start_of(cut), "cut at {cut}"),
+                    error => panic!("cut at {cut}: {error}"),
+                }
+            }
+            for flipped in 0..relied {
+                let mut bytes = whole.clone();
+                bytes[flipped] ^= 0x40;
+                match refusal(dir.path(), &bytes, needed) {
+                    CatalogError::Incomplete { offset, .. } | CatalogError::Damaged { offset, .. } => {
+                        assert_eq!(offset, start_of(flipped), "flipped at {flipped}");
+                    }
+                    error => panic!("flipped at {flipped}: {error}"),
+                }
+            }
+            for torn in relied..=whole.len() {
+                std::fs::write(dir.path().join("catalog"), &whole[..torn]).unwrap();
+                let (log, _) = Log::open(dir.path(), needed).unwrap();
+                assert_eq!(log.len(), if torn == whole.len() { ends[4] } else { needed }, "torn at {torn}");
+            }
+        }
+        std::fs::remove_file(dir.path().join("catalog")).unwrap();
+        let error = Log::open(dir.path(), ends[4]).map(|_| ()).unwrap_err();
+        assert!(matches!(error, CatalogError::Missing { .. }), "{error}");
+        assert!(!dir.path().join("catalog").exists());
     }
 
     #[test]
     fn damage_before_a_sound_group_stops_the_start() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog");
-        let (mut log, _) = Log::open(dir.path()).unwrap();
+        let (mut log, _) = Log::open(dir.path(), 0).unwrap();
         log.append(&records(0)).unwrap();
         let whole = log.len as usize;
         log.append(&records(1)).unwrap();
@@ -299,7 +380,7 @@ mod tests {
             let mut bytes = bytes.clone();
             bytes[flipped] ^= 0x40;
             std::fs::write(&path, &bytes).unwrap();
-            assert!(Log::open(dir.path()).is_err(), "flipped at {flipped}");
+            assert!(Log::open(dir.path(), 0).is_err(), "flipped at {flipped}");
         }
     }
 }

@@ -74,12 +74,13 @@ struct Entry {
 }
 
 impl Catalog {
-    /// Reads `dir/catalog`, or creates it.
+    /// Reads `dir/catalog`, or creates it. `bytes_min`: how much of it was durable when something last came to rely on it
+    /// (`save`); 0 if nothing does.
     ///
     /// # Errors
-    /// The file cannot be read or created, is damaged, or is of another version.
-    pub fn open(dir: &Path) -> Result<Self, CatalogError> {
-        let (log, records) = Log::open(dir)?;
+    /// The file cannot be read or created, is damaged or shorter than `bytes_min`, or is of another version.
+    pub fn open(dir: &Path, bytes_min: u64) -> Result<Self, CatalogError> {
+        let (log, records) = Log::open(dir, bytes_min)?;
         let mut known = Known::default();
         for record in records {
             known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
@@ -90,11 +91,6 @@ impl Catalog {
     fn known(&self) -> MutexGuard<'_, Known> {
         // A panic aborts the process; a poisoned lock is never seen.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nothing was ever born.
-    pub fn is_empty(&self) -> bool {
-        self.known().tables.is_empty()
     }
 
     pub fn bucket(&self, name: &str) -> Option<Arc<Bucket>> {
@@ -128,22 +124,24 @@ impl Catalog {
         Ok(births.tables.iter().map(|birth| known.bear_table(bucket, birth)).collect())
     }
 
-    /// Makes all births so far durable.
+    /// Makes all births so far durable. Returns how many bytes of the file hold them.
     ///
     /// # Errors
     /// The write or the sync failed; after a failed sync every later call fails too.
-    pub fn save(&self) -> io::Result<()> {
+    pub fn save(&self) -> io::Result<u64> {
         // Held over the write: a second caller must not return before the records that it relies on are durable.
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let unsaved = std::mem::take(&mut self.known().unsaved);
         if unsaved.is_empty() {
-            return Ok(());
+            return Ok(log.len());
         }
-        log.append(&unsaved).inspect_err(|_| {
+        if let Err(error) = log.append(&unsaved) {
             let mut known = self.known();
             let later = std::mem::replace(&mut known.unsaved, unsaved);
             known.unsaved.extend(later);
-        })
+            return Err(error);
+        }
+        Ok(log.len())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ pub(super) struct Coordinator {
 
 impl Coordinator {
     pub fn new(
-        data_dir: &Path,
+        data_dir: PathBuf,
         publisher: Publisher,
         shared: Shared,
         commands: Receiver<Command>,
@@ -84,7 +84,7 @@ impl Coordinator {
     ) -> Self {
         let committed = shared.progress.borrow().committed;
         Self {
-            data_dir: data_dir.to_owned(),
+            data_dir,
             publisher,
             shared,
             commands,
@@ -230,6 +230,7 @@ impl Coordinator {
     /// Writes the files of all jobs aside, with the help of the other lake threads.
     fn encode(&self, epoch: &Epoch) -> Result<Vec<Staged>, Failure> {
         let node = self.publisher.node();
+        let sync = !self.publisher.syncs_files(epoch.jobs.len());
         let (done, results) = unbounded();
         for (index, input) in epoch.jobs.iter().enumerate() {
             let folder = folder(&input.table, input.day);
@@ -238,6 +239,7 @@ impl Coordinator {
                 origin: Origin { node, epoch: epoch.number },
                 aside: self.aside(epoch.number, index),
                 target: format!("{folder}/{}", file_name(epoch.number, self.n, node)),
+                sync,
                 done: done.clone(),
             };
             // This thread holds a receiver: the channel is open.

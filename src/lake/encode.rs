@@ -39,9 +39,11 @@ pub(super) struct Input<'a> {
     pub parts: &'a [Arc<DayPart>],
     pub origin: Origin,
     pub path: &'a Path,
+    /// Whether the file is synced. If not, the publisher syncs all files of the epoch at once.
+    pub sync: bool,
 }
 
-/// A file that is whole and synced.
+/// A file that is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub rows: u64,
@@ -56,7 +58,7 @@ pub(super) struct EncodeError {
     pub source: io::Error,
 }
 
-/// Sorts the rows, writes the file and syncs it. `memory` follows what is held.
+/// Sorts the rows, writes the file and syncs it, if asked to. `memory` follows what is held.
 pub(super) fn write_file(input: &Input<'_>, memory: &mut Reservation) -> Result<Written, EncodeError> {
     write_and_sync(input, memory).map_err(|source| EncodeError { path: input.path.to_owned(), source })
 }
@@ -69,7 +71,9 @@ fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Wri
     memory.set(sorted.bytes() + sorted.rows().min(GROUP_ROWS) * COLUMN_ROW_BYTES);
 
     let file = encode(input, &sorted, File::create(input.path)?, memory)?;
-    file.sync_all()?;
+    if input.sync {
+        file.sync_all()?;
+    }
     Ok(Written { rows: sorted.rows() as u64, bytes: file.metadata()?.len() })
 }
 

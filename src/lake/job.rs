@@ -27,6 +27,7 @@ pub(super) struct Job {
     pub origin: Origin,
     pub aside: PathBuf,
     pub target: String,
+    pub sync: bool,
     pub done: Sender<Result<Staged, String>>,
 }
 
@@ -35,8 +36,8 @@ impl Job {
     /// the file aside, and its rows are still in memory.
     pub fn run(self, budget: &Arc<Budget>) {
         let mut memory = Reservation::new(budget, Consumer::Encoder);
-        let input =
-            Input { table: &self.input.table, parts: &self.input.parts, origin: self.origin, path: &self.aside };
+        let TableDay { table, parts, .. } = &self.input;
+        let input = Input { table, parts, origin: self.origin, path: &self.aside, sync: self.sync };
         let result = match catch_unwind(AssertUnwindSafe(|| write_file(&input, &mut memory))) {
             Ok(Ok(written)) => Ok(Staged { aside: self.aside, target: self.target, written }),
             Ok(Err(error)) => Err(error.to_string()),

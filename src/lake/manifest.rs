@@ -39,8 +39,9 @@ const PREFIX_BYTES: usize = 12;
 pub(super) enum Record {
     /// The files `adds` are about to appear; once they are committed, `removes` go.
     Intent { epoch: u64, adds: Vec<String>, removes: Vec<String> },
-    /// The adds of every open intent of the epoch are part of the lake.
-    Commit { epoch: u64 },
+    /// The adds of every open intent of the epoch are part of the lake. They rely on the first `catalog_bytes` of the catalog,
+    /// which were durable by then.
+    Commit { epoch: u64, catalog_bytes: u64 },
     /// The adds of every open intent of the epoch have been unlinked.
     Abort { epoch: u64 },
 }
@@ -48,7 +49,7 @@ pub(super) enum Record {
 impl Record {
     pub fn epoch(&self) -> u64 {
         match self {
-            Self::Intent { epoch, .. } | Self::Commit { epoch } | Self::Abort { epoch } => *epoch,
+            Self::Intent { epoch, .. } | Self::Commit { epoch, .. } | Self::Abort { epoch } => *epoch,
         }
     }
 }
@@ -67,12 +68,63 @@ pub(super) struct Manifest {
     poisoned: bool,
 }
 
-/// What `Manifest::open` found.
-pub(super) struct Opened {
-    pub manifest: Manifest,
+/// What a manifest says. Nothing was changed to read it.
+#[derive(Debug)]
+pub(super) struct Contents {
+    path: PathBuf,
+    pub node: NodeId,
     pub records: Vec<Record>,
-    /// Bytes of a torn record that were cut off the end.
+    /// Up to the end of the last record that is whole.
+    whole_bytes: u64,
+    /// Bytes of a torn record behind it.
     pub torn_bytes: u64,
+}
+
+impl Contents {
+    pub fn read(path: &Path) -> Result<Self, LakeError> {
+        let error = |source| LakeError::Io { action: "read", path: path.to_owned(), source };
+        let bytes = std::fs::read(path).map_err(error)?;
+        let node = read_header(&bytes, path)?;
+        let mut records = Vec::new();
+        let mut end = HEADER_BYTES;
+        while let Some((record, next)) = read_record(&bytes, end, records.len() as u64) {
+            records.push(record);
+            end = next;
+        }
+        if whole_record_after(&bytes, end, records.len() as u64) {
+            return Err(damaged(path, Damage::Record { offset: end as u64 }));
+        }
+        let torn_bytes = (bytes.len() - end) as u64;
+        Ok(Self { path: path.to_owned(), node, records, whole_bytes: end as u64, torn_bytes })
+    }
+}
+
+/// What is wrong with a manifest that no crash leaves so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// The file ends after `bytes`, within its header.
+    HeaderCut {
+        bytes: u64,
+    },
+    Header,
+    /// Of the record at `offset`, which intact ones follow.
+    Record {
+        offset: u64,
+    },
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::HeaderCut { bytes } => write!(f, "is cut off within its header, at byte {bytes} of {HEADER_BYTES}"),
+            Self::Header => write!(f, "is damaged in its header, the first {HEADER_BYTES} bytes"),
+            Self::Record { offset } => write!(f, "is damaged at byte {offset}, and intact records follow"),
+        }
+    }
+}
+
+fn damaged(path: &Path, damage: Damage) -> LakeError {
+    LakeError::ManifestDamaged { path: path.to_owned(), damage }
 }
 
 impl Manifest {
@@ -97,30 +149,19 @@ impl Manifest {
         Ok(Self { file, path: path.to_owned(), node, sequence: 0, end: HEADER_BYTES as u64, poisoned: false })
     }
 
-    /// Reads the manifest, cuts a torn last record off and syncs what is left: records that a killed process left in the
-    /// page cache must not be acted upon before they are durable.
-    pub fn open(path: &Path) -> Result<Opened, LakeError> {
-        let error = |source| LakeError::Io { action: "read", path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(error)?;
-        let node = read_header(&bytes, path)?;
-        let mut records = Vec::new();
-        let mut end = HEADER_BYTES;
-        while let Some((record, next)) = read_record(&bytes, end, records.len() as u64) {
-            records.push(record);
-            end = next;
-        }
-        if whole_record_after(&bytes, end, records.len() as u64) {
-            return Err(LakeError::ManifestDamaged { path: path.to_owned(), offset: end as u64 });
-        }
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(error)?;
-        let sync = || -> io::Result<()> {
-            file.set_len(end as u64)?;
-            file.sync_all()
+    /// Opens the manifest that was read for appending: cuts a torn last record off and syncs what is left, because records that
+    /// a killed process left in the page cache must not be acted upon before they are durable.
+    pub fn open(read: &Contents) -> Result<Self, LakeError> {
+        let open = || -> io::Result<File> {
+            let file = OpenOptions::new().write(true).open(&read.path)?;
+            file.set_len(read.whole_bytes)?;
+            file.sync_all()?;
+            Ok(file)
         };
-        sync().map_err(error)?;
-        let sequence = records.len() as u64;
-        let manifest = Self { file, path: path.to_owned(), node, sequence, end: end as u64, poisoned: false };
-        Ok(Opened { manifest, records, torn_bytes: (bytes.len() - end) as u64 })
+        let path = read.path.clone();
+        let file = open().map_err(|source| LakeError::Io { action: "open", path: path.clone(), source })?;
+        let sequence = read.records.len() as u64;
+        Ok(Self { file, path, node: read.node, sequence, end: read.whole_bytes, poisoned: false })
     }
 
     pub fn node(&self) -> NodeId {
@@ -180,41 +221,41 @@ fn header(node: NodeId) -> Vec<u8> {
 }
 
 fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError> {
-    let damaged = || LakeError::ManifestDamaged { path: path.to_owned(), offset: 0 };
+    let cut = || damaged(path, Damage::HeaderCut { bytes: bytes.len() as u64 });
     let mut at = 0;
-    let magic: [u8; 8] = take(bytes, &mut at).ok_or_else(damaged)?;
-    let version = take(bytes, &mut at).map(u32::from_le_bytes).ok_or_else(damaged)?;
+    let magic: [u8; 8] = take(bytes, &mut at).ok_or_else(cut)?;
+    let version = take(bytes, &mut at).map(u32::from_le_bytes).ok_or_else(cut)?;
     if magic != *MAGIC {
-        return Err(damaged());
+        return Err(damaged(path, Damage::Header));
     }
     if version != VERSION {
         return Err(LakeError::ManifestVersion { path: path.to_owned(), version });
     }
-    let node = take(bytes, &mut at).ok_or_else(damaged)?;
-    let checksum = take(bytes, &mut at).map(u32::from_le_bytes).ok_or_else(damaged)?;
+    let node = take(bytes, &mut at).ok_or_else(cut)?;
+    let checksum = take(bytes, &mut at).map(u32::from_le_bytes).ok_or_else(cut)?;
     if checksum != crc32fast::hash(&bytes[..HEADER_BYTES - 4]) {
-        return Err(damaged());
+        return Err(damaged(path, Damage::Header));
     }
     Ok(NodeId(node))
 }
 
 fn encode(record: &Record, sequence: u64) -> Vec<u8> {
-    let (kind, adds, removes): (u8, &[String], &[String]) = match record {
-        Record::Intent { adds, removes, .. } => (1, adds, removes),
-        Record::Commit { .. } => (2, &[], &[]),
-        Record::Abort { .. } => (3, &[], &[]),
+    let kind: u8 = match record {
+        Record::Intent { .. } => 1,
+        Record::Commit { .. } => 2,
+        Record::Abort { .. } => 3,
     };
     let mut body = Vec::new();
     body.extend_from_slice(&sequence.to_le_bytes());
     body.push(kind);
     body.extend_from_slice(&record.epoch().to_le_bytes());
-    for paths in [adds, removes] {
-        body.extend_from_slice(&(paths.len() as u32).to_le_bytes());
-        for path in paths {
-            // A path has three names of at most 255 bytes and a file name.
-            body.extend_from_slice(&(path.len() as u16).to_le_bytes());
-            body.extend_from_slice(path.as_bytes());
+    match record {
+        Record::Intent { adds, removes, .. } => {
+            put_paths(&mut body, adds);
+            put_paths(&mut body, removes);
         }
+        Record::Commit { catalog_bytes, .. } => body.extend_from_slice(&catalog_bytes.to_le_bytes()),
+        Record::Abort { .. } => {}
     }
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
     bytes.extend_from_slice(&MARK);
@@ -222,6 +263,15 @@ fn encode(record: &Record, sequence: u64) -> Vec<u8> {
     bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
     bytes.extend_from_slice(&body);
     bytes
+}
+
+fn put_paths(body: &mut Vec<u8>, paths: &[String]) {
+    body.extend_from_slice(&(paths.len() as u32).to_le_bytes());
+    for path in paths {
+        // A path has three names of at most 255 bytes and a file name.
+        body.extend_from_slice(&(path.len() as u16).to_le_bytes());
+        body.extend_from_slice(path.as_bytes());
+    }
 }
 
 /// The record at `at` with its sequence number and the place behind it; `None` unless it is whole and intact.
@@ -240,11 +290,9 @@ fn read_any(bytes: &[u8], mut at: usize) -> Option<(u64, Record, usize)> {
     let sequence = u64::from_le_bytes(take(body, &mut at)?);
     let [kind] = take(body, &mut at)?;
     let epoch = u64::from_le_bytes(take(body, &mut at)?);
-    let adds = paths(body, &mut at)?;
-    let removes = paths(body, &mut at)?;
     let record = match kind {
-        1 => Record::Intent { epoch, adds, removes },
-        2 => Record::Commit { epoch },
+        1 => Record::Intent { epoch, adds: paths(body, &mut at)?, removes: paths(body, &mut at)? },
+        2 => Record::Commit { epoch, catalog_bytes: u64::from_le_bytes(take(body, &mut at)?) },
         3 => Record::Abort { epoch },
         _ => return None,
     };
@@ -288,10 +336,12 @@ fn take<const N: usize>(bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
+    const COMMIT: Record = Record::Commit { epoch: 11, catalog_bytes: 16 };
+
     fn records() -> Vec<Record> {
         vec![
             Record::Intent { epoch: 7, adds: vec!["lake/a".into(), "lake/ü".into()], removes: vec!["lake/c".into()] },
-            Record::Commit { epoch: 7 },
+            Record::Commit { epoch: 7, catalog_bytes: 1 << 40 },
             Record::Intent { epoch: 9, adds: vec![], removes: vec![] },
             Record::Abort { epoch: 9 },
         ]
@@ -312,12 +362,13 @@ mod tests {
     fn records_are_read_back_and_more_can_follow() {
         let folder = tempfile::tempdir().unwrap();
         let (path, _) = filled(folder.path());
-        let Opened { mut manifest, records: found, torn_bytes } = Manifest::open(&path).unwrap();
-        assert_eq!((found, torn_bytes), (records(), 0));
-        manifest.append(&Record::Commit { epoch: 11 }).unwrap();
-        let again = Manifest::open(&path).unwrap();
+        let read = Contents::read(&path).unwrap();
+        assert_eq!((&read.records, read.torn_bytes), (&records(), 0));
+        let mut manifest = Manifest::open(&read).unwrap();
+        manifest.append(&COMMIT).unwrap();
+        let again = Contents::read(&path).unwrap();
         assert_eq!(again.records.len(), 5);
-        assert_eq!(again.manifest.node(), manifest.node());
+        assert_eq!(again.node, manifest.node());
     }
 
     #[test]
@@ -331,14 +382,14 @@ mod tests {
                 let mut torn = whole[..length].to_vec();
                 torn.resize(filled, 0);
                 std::fs::write(&path, &torn).unwrap();
-                let mut opened = Manifest::open(&path).unwrap();
+                let read = Contents::read(&path).unwrap();
                 let intact = ends.iter().filter(|end| **end <= length).count();
                 // Zero bytes may be what was there.
-                assert!(opened.records.len() >= intact);
-                assert_eq!(opened.records, records()[..opened.records.len()]);
-                opened.manifest.append(&Record::Commit { epoch: 1 }).unwrap();
-                let again = Manifest::open(&path).unwrap();
-                assert_eq!((again.records.len(), again.torn_bytes), (opened.records.len() + 1, 0));
+                assert!(read.records.len() >= intact);
+                assert_eq!(read.records, records()[..read.records.len()]);
+                Manifest::open(&read).unwrap().append(&COMMIT).unwrap();
+                let again = Contents::read(&path).unwrap();
+                assert_eq!((again.records.len(), again.torn_bytes), (read.records.len() + 1, 0));
             }
         }
     }
@@ -353,9 +404,11 @@ mod tests {
             damaged[at] ^= 0x20;
             std::fs::write(&path, &damaged).unwrap();
             let start = ends.iter().rev().copied().find(|end| *end <= at).unwrap_or(HEADER_BYTES);
-            match Manifest::open(&path) {
-                Err(LakeError::ManifestDamaged { offset, .. }) => assert_eq!(offset, start as u64),
-                other => panic!("byte {at}: {:?}", other.map(|opened| opened.records)),
+            match Contents::read(&path) {
+                Err(LakeError::ManifestDamaged { damage, .. }) => {
+                    assert_eq!(damage, Damage::Record { offset: start as u64 });
+                }
+                other => panic!("byte {at}: {other:?}"),
             }
             assert_eq!(std::fs::read(&path).unwrap(), damaged, "a damaged manifest is not touched");
         }
@@ -370,23 +423,28 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             std::fs::write(&path, &damaged).unwrap();
-            let error = Manifest::open(&path).map(|_| ()).unwrap_err();
-            let version = (8..12).contains(&at);
-            assert_eq!(matches!(error, LakeError::ManifestVersion { .. }), version, "byte {at}: {error}");
+            match Contents::read(&path).unwrap_err() {
+                LakeError::ManifestVersion { .. } => assert!((8..12).contains(&at), "byte {at}"),
+                LakeError::ManifestDamaged { damage, .. } => assert_eq!(damage, Damage::Header, "byte {at}"),
+                error => panic!("byte {at}: {error}"),
+            }
         }
-        std::fs::write(&path, &whole[..HEADER_BYTES - 1]).unwrap();
-        assert!(matches!(Manifest::open(&path).map(|_| ()), Err(LakeError::ManifestDamaged { offset: 0, .. })));
+        for length in 0..HEADER_BYTES {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = Contents::read(&path).unwrap_err().to_string();
+            assert!(error.contains(&format!("cut off within its header, at byte {length} of 24")), "{error}");
+        }
     }
 
     #[test]
     fn a_failed_write_poisons() {
         let folder = tempfile::tempdir().unwrap();
         let (path, _) = filled(folder.path());
-        let mut manifest = Manifest::open(&path).unwrap().manifest;
+        let mut manifest = Manifest::open(&Contents::read(&path).unwrap()).unwrap();
         let writable = std::mem::replace(&mut manifest.file, File::open(&path).unwrap());
-        manifest.append(&Record::Commit { epoch: 1 }).unwrap_err();
+        manifest.append(&COMMIT).unwrap_err();
         manifest.file = writable;
-        let error = manifest.append(&Record::Commit { epoch: 1 }).unwrap_err();
+        let error = manifest.append(&COMMIT).unwrap_err();
         assert!(error.to_string().contains("earlier"), "{error}");
     }
 }

@@ -8,6 +8,7 @@
 mod chunk;
 mod column;
 mod coordinator;
+mod disk;
 mod encode;
 mod footer;
 mod gather;
@@ -40,7 +41,9 @@ use crate::table::SealedTable;
 
 use coordinator::{Backlog, Command, Coordinator, Shared};
 use job::Job;
+pub use manifest::Damage;
 use publish::Publisher;
+pub use recover::{Inspected, inspect};
 
 /// What the names of the lake's threads begin with.
 pub const THREAD_NAME: &str = "lake-";
@@ -48,7 +51,6 @@ pub const THREAD_NAME: &str = "lake-";
 /// How a lake is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub data_dir: PathBuf,
     /// Lake threads, at least one.
     pub threads: usize,
     pub shards: usize,
@@ -78,10 +80,10 @@ pub enum LakeError {
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "{path} is damaged at byte {offset}, and intact records follow: what the lake holds is not certain. \
+        "{path} {damage}: what the lake holds is not certain. \
          Restore the file from a backup, or move state/ and lake/ away together and start with an empty lake"
     )]
-    ManifestDamaged { path: PathBuf, offset: u64 },
+    ManifestDamaged { path: PathBuf, damage: Damage },
     #[error(
         "{path} has format version {version}, which this version of ringest does not know: start the version that wrote it"
     )]
@@ -95,14 +97,21 @@ pub enum LakeError {
     ManifestPath { manifest: PathBuf, file: String },
     #[error("cannot start a lake thread: {0}")]
     Thread(io::Error),
-    #[error("{epochs} epochs with {rows} rows are not in the lake: {reason}")]
+    #[error(
+        "{} with {} {} not in the lake: {reason}",
+        counted(*epochs, "epoch"), counted(*rows, "row"), if *epochs == 1 { "is" } else { "are" }
+    )]
     Unpublished { epochs: u64, rows: u64, reason: String },
+}
+
+/// `1 row`, `2 rows`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The running lake.
 pub struct Lake {
     epoch_floor: u64,
-    has_commits: bool,
     commands: Sender<Command>,
     progress: watch::Receiver<Progress>,
     backlog: Arc<Backlog>,
@@ -112,17 +121,19 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Brings the data directory into order (a publication that was cut off is taken back) and starts the threads.
+    /// Brings the data directory into order (a publication that was cut off is taken back) and starts the threads. The
+    /// catalog was found to hold what the committed files rely on.
     ///
     /// # Errors
-    /// The manifest is damaged, or missing beside files; a folder or file cannot be read or written; no thread starts.
-    pub fn open(
+    /// A folder or file cannot be read or written; no thread starts.
+    pub fn start(
+        inspected: Inspected,
         options: Options,
         catalog: Arc<Catalog>,
         metrics: Arc<Metrics>,
         budget: Arc<Budget>,
     ) -> Result<Self, LakeError> {
-        let recovered = recover::recover(&options.data_dir)?;
+        let recovered = recover::recover(&inspected)?;
         let epoch_floor = recovered.epoch_floor;
         metrics.epoch_committed.set(epoch_floor as i64);
         let (progress, watcher) = watch::channel(Progress { committed: epoch_floor, ..Progress::default() });
@@ -135,25 +146,20 @@ impl Lake {
             threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
         let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress };
-        let has_commits = recovered.has_commits;
-        let publisher = Publisher::new(options.data_dir.clone(), recovered.manifest);
-        let coordinator = Coordinator::new(&options.data_dir, publisher, shared, inbox, jobs, options.shards);
+        let data_dir = inspected.into_data_dir();
+        let publisher = Publisher::new(data_dir.clone(), recovered.disk, recovered.manifest);
+        let coordinator = Coordinator::new(data_dir, publisher, shared, inbox, jobs, options.shards);
         let (last_word, ended) = bounded(1);
         threads.push(spawn(0, move || {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
-        Ok(Self { epoch_floor, has_commits, commands, progress: watcher, backlog, ended, threads })
+        Ok(Self { epoch_floor, commands, progress: watcher, backlog, ended, threads })
     }
 
     /// The last epoch in manifest or lake: new epochs must lie above it.
     pub fn epoch_floor(&self) -> u64 {
         self.epoch_floor
-    }
-
-    /// Whether any epoch was committed before this start.
-    pub fn has_commits(&self) -> bool {
-        self.has_commits
     }
 
     /// Takes a part. Never blocks: its memory is bounded by the budget.

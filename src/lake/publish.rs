@@ -5,7 +5,7 @@
 //! commit is one put-if-absent) has one place to go.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::catalog::Catalog;
 
+use super::disk::Disk;
 use super::encode::Written;
 use super::manifest::{Manifest, NodeId, Record};
 
@@ -42,45 +43,52 @@ pub(super) enum Failure {
 /// Publishes epochs, one at a time.
 pub(super) struct Publisher {
     data_dir: PathBuf,
+    disk: Disk,
     manifest: Manifest,
     /// Folders whose names are durable, with all that lie above them.
     durable: HashSet<PathBuf>,
 }
 
 impl Publisher {
-    pub fn new(data_dir: PathBuf, manifest: Manifest) -> Self {
-        Self { data_dir, manifest, durable: HashSet::new() }
+    pub fn new(data_dir: PathBuf, disk: Disk, manifest: Manifest) -> Self {
+        Self { data_dir, disk, manifest, durable: HashSet::new() }
     }
 
     pub fn node(&self) -> NodeId {
         self.manifest.node()
     }
 
-    /// Makes `files`, written aside and synced, the files of `epoch`.
+    /// Whether the files of an epoch of `count` are synced here, all at once, and not by those who write them.
+    pub fn syncs_files(&self, count: usize) -> bool {
+        self.disk.syncs_whole(count)
+    }
+
+    /// Makes `files`, written aside (and synced, unless `syncs_files`), the files of `epoch`.
     pub fn publish(&mut self, epoch: u64, files: &[Staged], catalog: &Catalog) -> Result<(), Failure> {
         self.make_folders(files)?;
         self.intend(epoch, files)?;
         let mut placed = 0;
-        let result =
-            self.place(files, &mut placed).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
-        let committed = result.map_err(Failure::Again).and_then(|()| self.commit(epoch));
+        let saved = self.place(files, &mut placed).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
+        let committed = saved.map_err(Failure::Again).and_then(|catalog_bytes| self.commit(epoch, catalog_bytes));
         if let Err(Failure::Again(reason)) = &committed {
             self.undo(epoch, files, placed, reason)?;
         }
         committed
     }
 
-    /// Makes the folders of `files`, durably: a folder is lost with its files if its name in the folder above is.
+    /// Makes the folders of `files`, durably: a folder is lost with its files if its name in the folder above is. Files that
+    /// nobody has synced become durable by the same call.
     pub(super) fn make_folders(&mut self, files: &[Staged]) -> Result<(), Failure> {
         if self.durable.len() > DURABLE_FOLDERS_MAX {
             self.durable.clear();
         }
+        let (mut made, mut above) = (HashSet::new(), BTreeSet::new());
         for folder in folders(files) {
             let mut path = self.data_dir.clone();
             for name in folder.components() {
-                let above = path.clone();
+                let parent = path.clone();
                 path.push(name);
-                if self.durable.contains(&path) {
+                if self.durable.contains(&path) || made.contains(&path) {
                     continue;
                 }
                 match fs::create_dir(&path) {
@@ -89,11 +97,14 @@ impl Publisher {
                     }
                     _ => {}
                 }
-                sync_folder(&above)
-                    .map_err(|error| Failure::Again(format!("cannot sync {}: {error}", above.display())))?;
-                self.durable.insert(path.clone());
+                above.insert(parent);
+                made.insert(path.clone());
             }
         }
+        let whole = self.syncs_files(files.len());
+        let synced = if whole { self.disk.sync_whole() } else { self.disk.sync_folders(&above) };
+        synced.map_err(|error| Failure::Again(error.to_string()))?;
+        self.durable.extend(made);
         Ok(())
     }
 
@@ -113,15 +124,13 @@ impl Publisher {
     }
 
     pub(super) fn sync_folders(&self, files: &[Staged]) -> Result<(), String> {
-        for folder in folders(files) {
-            let folder = self.data_dir.join(folder);
-            sync_folder(&folder).map_err(|error| format!("cannot sync {}: {error}", folder.display()))?;
-        }
-        Ok(())
+        let folders = folders(files).into_iter().map(|folder| self.data_dir.join(folder)).collect();
+        self.disk.sync_folders(&folders).map_err(|error| error.to_string())
     }
 
-    pub(super) fn commit(&mut self, epoch: u64) -> Result<(), Failure> {
-        self.record(&Record::Commit { epoch })
+    /// `catalog_bytes`: how much of the catalog is durable, and relied upon from here on.
+    pub(super) fn commit(&mut self, epoch: u64, catalog_bytes: u64) -> Result<(), Failure> {
+        self.record(&Record::Commit { epoch, catalog_bytes })
     }
 
     /// Takes back what `place` did after an intent, and closes the intent. A file whose name was taken by a stranger
@@ -163,18 +172,13 @@ impl Publisher {
     }
 }
 
-fn save(catalog: &Catalog) -> Result<(), String> {
+fn save(catalog: &Catalog) -> Result<u64, String> {
     catalog.save().map_err(|error| format!("cannot save the catalog: {error}"))
 }
 
 /// The distinct folders of `files`, relative to the data directory.
 fn folders(files: &[Staged]) -> BTreeSet<&Path> {
     files.iter().filter_map(|file| Path::new(&file.target).parent()).collect()
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Renames `from` to `to`, which must not exist. File systems without RENAME_NOREPLACE (NFS) do it by a hard link.

@@ -2,56 +2,129 @@
 //!
 //! Every step may be cut off and all of it runs again at the next start.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::LakeError;
-use super::manifest::{Manifest, Opened, Record};
+use super::disk::{Disk, sync_folder};
+use super::manifest::{Contents, Manifest, Record};
 use super::partition::epoch_of;
-use super::publish::sync_folder;
+use super::{LakeError, counted};
+
+/// What a data directory holds. Nothing in it was changed to find out.
+#[derive(Debug)]
+pub struct Inspected {
+    data_dir: PathBuf,
+    /// `None` if there is no manifest yet.
+    manifest: Option<Contents>,
+    /// The newest epoch in the names of Parquet files; `None` if there is no such file.
+    in_lake: Option<u64>,
+}
+
+impl Inspected {
+    /// How much of the catalog's file the committed files rely on.
+    pub fn catalog_bytes_min(&self) -> u64 {
+        let bytes = self.records().iter().map(|record| match record {
+            Record::Commit { catalog_bytes, .. } => *catalog_bytes,
+            Record::Intent { .. } | Record::Abort { .. } => 0,
+        });
+        bytes.max().unwrap_or(0)
+    }
+
+    pub(super) fn into_data_dir(self) -> PathBuf {
+        self.data_dir
+    }
+
+    fn records(&self) -> &[Record] {
+        self.manifest.as_ref().map_or(&[], |manifest| &manifest.records)
+    }
+}
+
+/// Reads the manifest and the names in the lake: the first step of a start, which may still be refused.
+///
+/// # Errors
+/// The manifest is damaged, or missing beside files; a folder or file cannot be read.
+pub fn inspect(data_dir: &Path) -> Result<Inspected, LakeError> {
+    let path = data_dir.join("state/manifest");
+    let lake = data_dir.join("lake");
+    let exists = path.try_exists();
+    let exists = exists.map_err(|source| LakeError::Io { action: "look for", path: path.clone(), source })?;
+    let manifest = if exists { Some(Contents::read(&path)?) } else { None };
+    let records = manifest.as_ref().map_or(&[][..], |manifest| &manifest.records);
+    let committed: HashSet<PathBuf> = review(records).committed.into_iter().map(PathBuf::from).collect();
+    let mut missing = committed.clone();
+    let in_lake = newest_epoch(data_dir, &mut missing)?;
+    if manifest.is_none() && in_lake.is_some() {
+        return Err(LakeError::ManifestMissing { path, lake });
+    }
+    // The walk does not follow links out of the lake.
+    missing.retain(|file| !data_dir.join(file).exists());
+    if !missing.is_empty() {
+        tracing::warn!(
+            "files are missing: {} of {} that {} names as committed cannot be found below {}; their points are lost unless they are put back",
+            missing.len(),
+            committed.len(),
+            path.display(),
+            lake.display()
+        );
+    }
+    Ok(Inspected { data_dir: data_dir.to_owned(), manifest, in_lake })
+}
+
+/// The newest epoch in the names of Parquet files in the lake; `None` if there is no such file. A Parquet file with another kind
+/// of name counts as epoch 0. Takes what it finds out of `missing` (paths relative to the data directory).
+fn newest_epoch(data_dir: &Path, missing: &mut HashSet<PathBuf>) -> Result<Option<u64>, LakeError> {
+    let mut newest = None;
+    let mut folders = vec![PathBuf::from("lake")];
+    while let Some(folder) = folders.pop() {
+        let path = data_dir.join(&folder);
+        let error = |source| LakeError::Io { action: "read", path: path.clone(), source };
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(error)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(error)?;
+            let inside = folder.join(entry.file_name());
+            if entry.file_type().map_err(error)?.is_dir() {
+                folders.push(inside);
+            } else if let Some(name) = entry.file_name().to_str().filter(|name| name.ends_with(".parquet")) {
+                newest = newest.max(Some(epoch_of(name).unwrap_or(0)));
+                missing.remove(&inside);
+            }
+        }
+    }
+    Ok(newest)
+}
 
 /// The lake after recovery.
 pub(super) struct Recovered {
     pub manifest: Manifest,
+    pub disk: Disk,
     /// The last epoch that the manifest or a file name in the lake mentions; 0 if there is none.
     pub epoch_floor: u64,
-    /// The manifest holds a commit.
-    pub has_commits: bool,
 }
 
-/// Brings `data_dir` into order, in the order that crash safety needs (docs/FORMATS.md, "Recovery").
-pub(super) fn recover(data_dir: &Path) -> Result<Recovered, LakeError> {
-    let state = data_dir.join("state");
-    let lake = data_dir.join("lake");
+/// Brings the data directory into order, in the order that crash safety needs (docs/FORMATS.md, "Recovery").
+pub(super) fn recover(inspected: &Inspected) -> Result<Recovered, LakeError> {
+    let data_dir = &inspected.data_dir;
     let temporary = data_dir.join("tmp");
-    for folder in [data_dir, &state, &lake, &temporary] {
+    for folder in [&data_dir.join("state"), &data_dir.join("lake"), &temporary] {
         make_folder(folder)?;
     }
-    sync_folder(data_dir).map_err(|source| LakeError::Io { action: "sync", path: data_dir.to_owned(), source })?;
-
-    let in_lake = newest_epoch(&lake)?;
-    let Opened { manifest, records, torn_bytes } = open_manifest(&state.join("manifest"), &lake, in_lake)?;
-    if torn_bytes > 0 {
-        tracing::info!(
-            "{}: cut {torn_bytes} bytes of a last record that was not written whole",
-            manifest.path().display()
-        );
-    }
+    sync_folder(data_dir)?;
+    let disk = Disk::open(data_dir)?;
+    let mut manifest = open_manifest(inspected)?;
     // Names that a killed process placed may not be durable yet, nor their folders: one call for all of them.
-    File::open(&lake).and_then(|folder| Ok(rustix::fs::syncfs(&folder)?)).map_err(|source| LakeError::Io {
-        action: "sync the file system of",
-        path: lake.clone(),
-        source,
-    })?;
+    disk.sync_whole()?;
 
-    let mut manifest = manifest;
-    let (removes, open) = review(&records);
-    unlink_all(data_dir, &removes, manifest.path())?;
+    let Review { removed, open, .. } = review(inspected.records());
+    unlink_all(data_dir, &removed, &manifest, &disk)?;
     for (epoch, adds) in open {
-        unlink_all(data_dir, &adds, manifest.path())?;
-        tracing::info!("rolled epoch {epoch} back: its {} files were not committed", adds.len());
+        unlink_all(data_dir, &adds, &manifest, &disk)?;
+        let files = counted(adds.len() as u64, "file");
+        tracing::info!("rolled epoch {epoch} back: it was to add {files}, which had not been committed");
         manifest.append(&Record::Abort { epoch }).map_err(|source| LakeError::Io {
             action: "write",
             path: manifest.path().to_owned(),
@@ -59,82 +132,79 @@ pub(super) fn recover(data_dir: &Path) -> Result<Recovered, LakeError> {
         })?;
     }
     clear(&temporary)?;
-    let in_manifest = records.iter().map(Record::epoch).max().unwrap_or(0);
-    let has_commits = records.iter().any(|record| matches!(record, Record::Commit { .. }));
-    Ok(Recovered { manifest, epoch_floor: in_manifest.max(in_lake.unwrap_or(0)), has_commits })
+    let in_manifest = inspected.records().iter().map(Record::epoch).max().unwrap_or(0);
+    Ok(Recovered { manifest, disk, epoch_floor: in_manifest.max(inspected.in_lake.unwrap_or(0)) })
 }
 
 fn make_folder(folder: &Path) -> Result<(), LakeError> {
     fs::create_dir_all(folder).map_err(|source| LakeError::Io { action: "create", path: folder.to_owned(), source })
 }
 
-fn open_manifest(path: &Path, lake: &Path, in_lake: Option<u64>) -> Result<Opened, LakeError> {
-    let exists = path.try_exists();
-    if exists.map_err(|source| LakeError::Io { action: "look for", path: path.to_owned(), source })? {
-        return Manifest::open(path);
+fn open_manifest(inspected: &Inspected) -> Result<Manifest, LakeError> {
+    let Some(read) = &inspected.manifest else {
+        return Manifest::create(&inspected.data_dir.join("state/manifest"));
+    };
+    let manifest = Manifest::open(read)?;
+    if read.torn_bytes > 0 {
+        let path = manifest.path().display();
+        tracing::info!(
+            "{path}: cut {} off, of a last record that was not written whole",
+            counted(read.torn_bytes, "byte")
+        );
     }
-    if in_lake.is_some() {
-        return Err(LakeError::ManifestMissing { path: path.to_owned(), lake: lake.to_owned() });
-    }
-    Ok(Opened { manifest: Manifest::create(path)?, records: Vec::new(), torn_bytes: 0 })
+    Ok(manifest)
 }
 
-/// The newest epoch in the names of Parquet files below `lake`; `None` if there is no such file. A Parquet file with
-/// another kind of name counts as epoch 0.
-fn newest_epoch(lake: &Path) -> Result<Option<u64>, LakeError> {
-    let mut newest = None;
-    let mut folders = vec![lake.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let error = |source| LakeError::Io { action: "read", path: folder.clone(), source };
-        for entry in fs::read_dir(&folder).map_err(error)? {
-            let entry = entry.map_err(error)?;
-            if entry.file_type().map_err(error)?.is_dir() {
-                folders.push(entry.path());
-            } else if let Some(name) = entry.file_name().to_str().filter(|name| name.ends_with(".parquet")) {
-                newest = newest.max(Some(epoch_of(name).unwrap_or(0)));
-            }
-        }
-    }
-    Ok(newest)
+/// What the manifest's records come to. Paths are relative to the data directory.
+#[derive(Default)]
+struct Review<'a> {
+    /// Files that belong to the lake.
+    committed: HashSet<&'a str>,
+    /// Files that a commit took out of it.
+    removed: Vec<&'a str>,
+    /// Intents that are neither committed nor aborted: the epoch, and the files that it was to add.
+    open: Vec<(u64, Vec<&'a str>)>,
 }
 
-/// An epoch and the files that it was about to add.
-type OpenIntent = (u64, Vec<String>);
-
-/// The removes of all committed intents, and the intents that are neither committed nor aborted.
-fn review(records: &[Record]) -> (Vec<String>, Vec<OpenIntent>) {
-    let mut removed = Vec::new();
+fn review(records: &[Record]) -> Review<'_> {
+    let mut review = Review::default();
     let mut open: Vec<(u64, &[String], &[String])> = Vec::new();
     for record in records {
         match record {
             Record::Intent { epoch, adds, removes } => open.push((*epoch, adds, removes)),
-            Record::Commit { epoch } => {
-                let committed = open.iter().filter(|intent| intent.0 == *epoch);
-                removed.extend(committed.flat_map(|intent| intent.2.iter().cloned()));
-                open.retain(|intent| intent.0 != *epoch);
+            Record::Commit { epoch, .. } => {
+                for (_, adds, removes) in open.extract_if(.., |intent| intent.0 == *epoch) {
+                    review.committed.extend(adds.iter().map(String::as_str));
+                    for file in removes {
+                        review.committed.remove(file.as_str());
+                        review.removed.push(file);
+                    }
+                }
             }
             Record::Abort { epoch } => open.retain(|intent| intent.0 != *epoch),
         }
     }
-    (removed, open.into_iter().map(|(epoch, adds, _)| (epoch, adds.to_vec())).collect())
+    for (epoch, adds, _) in open {
+        review.open.push((epoch, adds.iter().map(String::as_str).collect()));
+    }
+    review
 }
 
 /// Unlinks files of the lake, those that are there, and syncs their folders.
-fn unlink_all(data_dir: &Path, files: &[String], manifest: &Path) -> Result<(), LakeError> {
+fn unlink_all(data_dir: &Path, files: &[&str], manifest: &Manifest, disk: &Disk) -> Result<(), LakeError> {
     let mut folders = BTreeSet::new();
     for file in files {
-        let path = in_lake(data_dir, file)
-            .ok_or_else(|| LakeError::ManifestPath { manifest: manifest.to_owned(), file: file.clone() })?;
+        let path = in_lake(data_dir, file).ok_or_else(|| LakeError::ManifestPath {
+            manifest: manifest.path().to_owned(),
+            file: (*file).to_owned(),
+        })?;
         match fs::remove_file(&path) {
             Ok(()) => folders.extend(path.parent().map(Path::to_owned)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(LakeError::Io { action: "remove", path, source }),
         }
     }
-    for folder in folders {
-        sync_folder(&folder).map_err(|source| LakeError::Io { action: "sync", path: folder.clone(), source })?;
-    }
-    Ok(())
+    disk.sync_folders(&folders)
 }
 
 /// The path of a lake file; `None` if it would lead out of the lake.

@@ -1,6 +1,6 @@
 //! The node as a whole: the order in which its parts are born, and in which they end.
 //!
-//! Birth: signals, data directory, catalog, lake (with its recovery), io_uring, port, shards, start line. Nothing listens before
+//! Birth: signals, data directory, manifest (read), catalog, lake (with its recovery), io_uring, port, shards, start line. Nothing listens before
 //! what it needs is there, and what fails stops the start with a sentence.
 //!
 //! Death: accepting ends, idle connections close, requests in flight are finished (or cut), each shard leaves its last epoch, the
@@ -16,7 +16,6 @@ mod shard;
 mod signal;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,12 +54,6 @@ pub enum ServerError {
     Ring(#[from] RingError),
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error(
-        "{} is missing or empty, but the lake holds committed files: the types and names of their columns are not known. \
-         Restore it from a backup of state/, or move state/ and lake/ away together and start with an empty lake",
-        path.display()
-    )]
-    CatalogMissing { path: PathBuf },
     #[error("the system refused {what} that the node needs: {error}; look at its limits (ulimit -a, cgroup pids.max)")]
     System { what: &'static str, error: io::Error },
     #[error("{count} shards did not end within {} s after their connections were cut; what they held is not published", CUT_GRACE.as_secs())]
@@ -107,14 +100,11 @@ impl Node {
     ) -> Result<Self, ServerError> {
         let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
-        let catalog = Arc::new(Catalog::open(data_dir.state())?);
-        let options =
-            lake::Options { data_dir: data_dir.path().to_owned(), threads: config.lake_threads, shards: config.shards };
-        let lake = Lake::open(options, Arc::clone(&catalog), Arc::clone(&metrics), Arc::clone(&budget))?;
-        // The catalog is durable before any commit.
-        if catalog.is_empty() && lake.has_commits() {
-            return Err(ServerError::CatalogMissing { path: data_dir.state().join("catalog") });
-        }
+        // Nothing of the lake is changed before the catalog has proved to hold what its committed files rely on.
+        let inspected = lake::inspect(data_dir.path())?;
+        let catalog = Arc::new(Catalog::open(data_dir.state(), inspected.catalog_bytes_min())?);
+        let options = lake::Options { threads: config.lake_threads, shards: config.shards };
+        let lake = Lake::start(inspected, options, Arc::clone(&catalog), Arc::clone(&metrics), Arc::clone(&budget))?;
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let context = write::Context { config: Arc::new(config), catalog, metrics, budget, kernel };

@@ -123,6 +123,46 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn a_damaged_catalog_is_refused_and_nothing_is_changed() {
+    let node = Node::start(&[]);
+    assert_eq!(node.write("d", LINE).status, 204);
+    let dir = node.stop();
+    let catalog = dir.path().join("state/catalog");
+    let whole = std::fs::read(&catalog).unwrap();
+    let leftover = dir.path().join("tmp/leftover");
+    std::fs::write(&leftover, "x").unwrap();
+    std::fs::write(&catalog, &whole[..whole.len() - 1]).unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--data-dir", dir.path().to_str().unwrap()];
+    for damage in ["at byte 16", "is missing"] {
+        let sentence = refusal(&args);
+        assert!(sentence.contains("state/catalog") && sentence.contains(damage), "{sentence}");
+        assert!(sentence.contains("Restore it from a backup"), "{sentence}");
+        assert!(leftover.exists(), "a refused start changes nothing");
+        if damage == "at byte 16" {
+            assert_eq!(std::fs::read(&catalog).unwrap(), whole[..whole.len() - 1]);
+            std::fs::remove_file(&catalog).unwrap();
+        }
+    }
+    std::fs::write(&catalog, &whole).unwrap();
+    let node = Node::start_in(dir, &[]);
+    assert!(!node.data_dir().join("tmp/leftover").exists());
+    let conflict = node.write("d", "weather,city=Oslo temperature=\"warm\"\n");
+    assert_eq!(conflict.status, 422, "{conflict:?}");
+}
+
+#[test]
+fn a_start_without_the_files_of_the_lake_says_so() {
+    let node = Node::start(&[]);
+    assert_eq!(node.write("d", LINE).status, 204);
+    let dir = node.stop();
+    std::fs::remove_dir_all(dir.path().join("lake")).unwrap();
+    let mut node = Node::start_in(dir, &[]);
+    let warning = node.wait_for_log("files are missing");
+    assert!(warning.contains("1 of 1 ") && warning.contains("\"WARN\""), "{warning}");
+    assert_eq!(node.write("d", LINE).status, 204);
+}
+
+#[test]
 fn a_killed_node_leaves_no_lock() {
     let node = Node::start(&[]);
     assert_eq!(node.write("d", LINE).status, 204);

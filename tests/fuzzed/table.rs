@@ -33,7 +33,7 @@ struct Model {
 /// Tables, catalog or answers differ from the model's.
 pub fn table(bodies: &[Vec<u8>], time_ns_min: Option<i64>) {
     let dir = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open(dir.path()).unwrap();
+    let catalog = Catalog::open(dir.path(), 0).unwrap();
     let budget = Budget::new(1 << 30);
     let mut shards = [Tables::new(&budget), Tables::new(&budget)];
     let mut model = Model::default();

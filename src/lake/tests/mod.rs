@@ -197,5 +197,5 @@ fn write(path: &Path, table: &Table, parts: &[Arc<DayPart>]) -> Written {
     let budget = Budget::new(1 << 40);
     let origin = Origin { node: NodeId::of_test(7), epoch: 42 };
     let mut memory = Reservation::new(&budget, Consumer::Encoder);
-    write_file(&Input { table, parts, origin, path }, &mut memory).unwrap()
+    write_file(&Input { table, parts, origin, path, sync: true }, &mut memory).unwrap()
 }

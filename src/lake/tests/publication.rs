@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::catalog::{Births, Catalog, FieldBirth, TableBirth};
-use crate::lake::manifest::{Manifest, Record};
+use crate::lake::disk::Disk;
+use crate::lake::manifest::{Contents, Manifest, Record};
 use crate::lake::publish::{Failure, Publisher, Staged};
-use crate::lake::recover::recover;
+use crate::lake::recover::{Recovered, inspect, recover};
 use crate::lake::{Lake, LakeError, Options, Part, Progress};
 use crate::metrics::Metrics;
 
@@ -30,7 +31,7 @@ impl Home {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("state")).unwrap();
-        let catalog = Arc::new(Catalog::open(&folder.path().join("state")).unwrap());
+        let catalog = Arc::new(Catalog::open(&folder.path().join("state"), 0).unwrap());
         for measurement in MEASUREMENTS {
             let fields = vec![FieldBirth { name: "v", kind: FieldType::Integer }];
             let tables = vec![TableBirth { measurement, tags: vec!["host"], fields }];
@@ -45,8 +46,14 @@ impl Home {
     }
 
     fn open(&self, threads: usize, shards: usize) -> Result<Lake, LakeError> {
-        let options = Options { data_dir: self.folder.path().to_owned(), threads, shards };
-        Lake::open(options, Arc::clone(&self.catalog), Arc::clone(&self.metrics), Arc::clone(&self.budget))
+        let inspected = inspect(self.folder.path())?;
+        let (catalog, metrics, budget) =
+            (Arc::clone(&self.catalog), Arc::clone(&self.metrics), Arc::clone(&self.budget));
+        Lake::start(inspected, Options { threads, shards }, catalog, metrics, budget)
+    }
+
+    fn recover(&self) -> Recovered {
+        recover(&inspect(self.folder.path()).unwrap()).unwrap()
     }
 
     fn part(&self, shard: usize, epoch: u64, rows: &[(u64, i64)]) -> Part {
@@ -101,7 +108,7 @@ impl Home {
     }
 
     fn records(&self) -> Vec<Record> {
-        Manifest::open(&self.path("state/manifest")).unwrap().records
+        Contents::read(&self.path("state/manifest")).unwrap().records
     }
 }
 
@@ -155,7 +162,7 @@ fn finish_publishes_what_shards_have_not_left() {
     lake.finish(soon()).unwrap();
     assert_eq!(home.values().into_values().collect::<Vec<_>>(), [1, 2, 1, 2]);
     let names = home.files();
-    let node = recover(home.folder.path()).unwrap().manifest.node();
+    let node = home.recover().manifest.node();
     assert!(names.contains(&format!("lake/b/m%20.x/day=1970-01-01/0000000000010-0000-{node}.parquet")), "{names:?}");
     assert_eq!(home.open(1, 1).unwrap().epoch_floor(), 11);
 }
@@ -198,7 +205,7 @@ fn finish_gives_up_at_its_time_and_says_what_is_left() {
 fn a_taken_name_aborts_the_attempt_and_the_next_takes_another() {
     let home = Home::new();
     let lake = home.open(1, 1).unwrap();
-    let node = Manifest::open(&home.path("state/manifest")).unwrap().manifest.node();
+    let node = Contents::read(&home.path("state/manifest")).unwrap().node;
     let day = home.path("lake/b/other/day=1970-01-01");
     fs::create_dir_all(&day).unwrap();
     let stranger = day.join(format!("0000000000010-0000-{node}.parquet"));
@@ -223,9 +230,9 @@ fn kind(record: &Record) -> &'static str {
     }
 }
 
-/// Two files aside, and a publisher that may place them.
-fn staged(home: &Home) -> (Publisher, Vec<Staged>) {
-    let recovered = recover(home.folder.path()).unwrap();
+/// Files aside and a publisher that may place them.
+fn staged(home: &Home, count: usize) -> (Publisher, Vec<Staged>) {
+    let recovered = home.recover();
     let node = recovered.manifest.node();
     let file = |index: usize| {
         let aside = home.path(&format!("tmp/{index}.part"));
@@ -233,7 +240,7 @@ fn staged(home: &Home) -> (Publisher, Vec<Staged>) {
         let target = format!("lake/b/m{index}/day=2024-01-01/0000000000020-0000-{node}.parquet");
         Staged { aside, target, written: Written { rows: 1, bytes: 4 } }
     };
-    (Publisher::new(home.folder.path().to_owned(), recovered.manifest), (0..2).map(file).collect())
+    (Publisher::new(home.folder.path().to_owned(), recovered.disk, recovered.manifest), (0..count).map(file).collect())
 }
 
 /// What a start makes of the image: the files that it leaves.
@@ -253,10 +260,11 @@ fn after_start(home: &Home) -> BTreeSet<String> {
 
 #[test]
 fn every_crash_image_of_a_publication_is_whole_after_a_start() {
-    // How far the publication came: files aside; folders; intent; one name; all names; synced; committed.
-    for reached in 0..7 {
+    // How far the publication came: files aside; folders; intent; one name; all names; synced; committed. With few files, that
+    // are synced one by one, and with many.
+    for (reached, count) in (0..7).flat_map(|reached| [(reached, 2), (reached, 100)]) {
         let home = Home::new();
-        let (mut publisher, files) = staged(&home);
+        let (mut publisher, files) = staged(&home, count);
         if reached >= 1 {
             publisher.make_folders(&files).unwrap();
         }
@@ -272,12 +280,12 @@ fn every_crash_image_of_a_publication_is_whole_after_a_start() {
             publisher.sync_folders(&files).unwrap();
         }
         if reached >= 6 {
-            publisher.commit(20).unwrap();
+            publisher.commit(20, 16).unwrap();
         }
         drop(publisher);
         let expected: BTreeSet<String> =
             files.iter().map(|file| file.target.clone()).filter(|_| reached == 6).collect();
-        assert_eq!(after_start(&home), expected, "after step {reached}");
+        assert_eq!(after_start(&home), expected, "after step {reached} with {count} files");
         let floor = home.open(1, 1).unwrap().epoch_floor();
         assert_eq!(floor, if reached >= 2 { 20 } else { 0 }, "an epoch that was rolled back is not used again");
     }
@@ -286,13 +294,13 @@ fn every_crash_image_of_a_publication_is_whole_after_a_start() {
 #[test]
 fn torn_commits_roll_back_and_whole_ones_do_not() {
     let home = Home::new();
-    let (mut publisher, files) = staged(&home);
+    let (mut publisher, files) = staged(&home, 2);
     publisher.make_folders(&files).unwrap();
     publisher.intend(20, &files).unwrap();
     publisher.place(&files, &mut 0).unwrap();
     let manifest = home.path("state/manifest");
     let before = fs::metadata(&manifest).unwrap().len() as usize;
-    publisher.commit(20).unwrap();
+    publisher.commit(20, 16).unwrap();
     drop(publisher);
     let whole = fs::read(&manifest).unwrap();
     for length in before..=whole.len() {
@@ -308,7 +316,7 @@ fn torn_commits_roll_back_and_whole_ones_do_not() {
 fn removes_are_redone_after_their_commit_and_never_before() {
     for committed in [false, true] {
         let home = Home::new();
-        let mut manifest = recover(home.folder.path()).unwrap().manifest;
+        let mut manifest = home.recover().manifest;
         fs::create_dir_all(home.path("lake/b/m/day=2024-01-01")).unwrap();
         let [old, new] = ["0000000000001-0000-00", "0000000000001-0001-00"]
             .map(|name| format!("lake/b/m/day=2024-01-01/{name}.parquet"));
@@ -316,7 +324,7 @@ fn removes_are_redone_after_their_commit_and_never_before() {
         fs::write(home.path(&new), "new").unwrap();
         manifest.append(&Record::Intent { epoch: 1, adds: vec![new.clone()], removes: vec![old.clone()] }).unwrap();
         if committed {
-            manifest.append(&Record::Commit { epoch: 1 }).unwrap();
+            manifest.append(&Record::Commit { epoch: 1, catalog_bytes: 16 }).unwrap();
         }
         drop(manifest);
         assert_eq!(after_start(&home), BTreeSet::from([if committed { new } else { old }]));
@@ -338,10 +346,52 @@ fn a_lake_without_its_manifest_is_refused() {
 }
 
 #[test]
+fn commits_say_how_much_of_the_catalog_they_rely_on() {
+    let home = Home::new();
+    let path = home.path("state/catalog");
+    assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), 0);
+    let lake = home.open(1, 1).unwrap();
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    wait_for(&lake, |progress| progress.committed == 10);
+    let first = fs::metadata(&path).unwrap().len();
+    assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), first);
+    let fields = vec![FieldBirth { name: "later", kind: FieldType::Float }];
+    let tables = vec![TableBirth { measurement: "other", tags: vec![], fields }];
+    home.catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
+    lake.submit(home.part(0, 11, &[(2, 2)]));
+    lake.finish(soon()).unwrap();
+    let second = fs::metadata(&path).unwrap().len();
+    assert!(second > first);
+    assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), second);
+}
+
+#[test]
+fn looking_at_a_lake_changes_nothing() {
+    let home = Home::new();
+    let (mut publisher, files) = staged(&home, 2);
+    publisher.make_folders(&files).unwrap();
+    publisher.intend(20, &files).unwrap();
+    publisher.place(&files[..1], &mut 0).unwrap();
+    let manifest = home.path("state/manifest");
+    fs::File::options().append(true).open(&manifest).unwrap().set_len(1_000).unwrap();
+    let before = (home.files(), home.aside(), fs::read(&manifest).unwrap());
+    inspect(home.folder.path()).unwrap();
+    assert_eq!((home.files(), home.aside(), fs::read(&manifest).unwrap()), before);
+    assert_eq!(after_start(&home), BTreeSet::new(), "the start then takes it back");
+}
+
+#[test]
+fn what_is_left_is_said_in_the_right_number() {
+    let sentence = |epochs, rows| LakeError::Unpublished { epochs, rows, reason: "why".into() }.to_string();
+    assert_eq!(sentence(1, 20_000), "1 epoch with 20000 rows is not in the lake: why");
+    assert_eq!(sentence(2, 1), "2 epochs with 1 row are not in the lake: why");
+}
+
+#[test]
 fn paths_that_lead_out_of_the_lake_are_refused() {
     for path in ["lake/../state/catalog", "/etc/passwd", "state/catalog", "lake/./x/../../y"] {
         let home = Home::new();
-        let mut manifest = recover(home.folder.path()).unwrap().manifest;
+        let mut manifest = home.recover().manifest;
         manifest.append(&Record::Intent { epoch: 1, adds: vec![path.to_owned()], removes: vec![] }).unwrap();
         let error = home.open(1, 1).map(|_| ()).unwrap_err();
         assert!(matches!(error, LakeError::ManifestPath { .. }), "{error}");
@@ -351,9 +401,9 @@ fn paths_that_lead_out_of_the_lake_are_refused() {
 #[test]
 fn a_manifest_that_cannot_be_written_stops_publication() {
     let home = Home::new();
-    let (_, files) = staged(&home);
+    let (_, files) = staged(&home, 2);
     let full = Manifest::of_test(File::options().write(true).open("/dev/full").unwrap());
-    let mut publisher = Publisher::new(home.folder.path().to_owned(), full);
+    let mut publisher = Publisher::new(home.folder.path().to_owned(), Disk::open(home.folder.path()).unwrap(), full);
     for _ in 0..2 {
         let Err(Failure::Stop(reason)) = publisher.publish(20, &files, &home.catalog) else { panic!() };
         assert!(reason.contains("restart the node"), "{reason}");
@@ -368,18 +418,18 @@ fn many_tables_and_days_are_published_by_several_threads() {
     let table = home.catalog.table(0);
     let row = |index: u64| Row {
         tags: BTreeMap::from([(0, format!("h{}", index % 3))]),
-        time: (index as i64 - 20) * 43_200_000_000_000,
+        time: (index as i64 - 80) * 43_200_000_000_000,
         fields: BTreeMap::from([(0, Value::Integer(index as i64))]),
     };
-    let requests = vec![(1, (0..40).map(row).collect())];
+    let requests = vec![(1, (0..160).map(row).collect())];
     let tables = vec![sealed(&table, seal(&table, &requests, false), &home.budget)];
     lake.submit(Part { shard: 0, epoch: 3, tables });
     lake.finish(soon()).unwrap();
     let files = home.files();
-    assert_eq!(files.len(), 20);
-    assert!(files.iter().any(|file| file.contains("/day=1969-12-22/")), "{files:?}");
+    assert_eq!(files.len(), 80);
+    assert!(files.iter().any(|file| file.contains("/day=1969-11-22/")), "{files:?}");
     let rows: usize = files.iter().map(|file| read(&home.path(file), &table).len()).sum();
-    assert_eq!(rows, 40);
+    assert_eq!(rows, 160);
 }
 
 #[test]

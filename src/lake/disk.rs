@@ -1,0 +1,66 @@
+//! Making files and names durable: one by one, or a whole file system at once where they are many.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::LakeError;
+
+/// From so many on, one `syncfs` takes the place of a sync for each. Measured (ext4 on a virtual disk, 2026-11): a new file's own
+/// sync takes 0.2 ms on an idle disk and 1 to 4 ms on a busy one, and its folder's as much; `syncfs` takes 1 ms for 64 new files and
+/// 3 ms for 256. But it also waits for all that other processes have written, which is worth it only where many syncs are spared.
+const MANY: usize = 64;
+
+/// Magic numbers (linux/magic.h) of the file systems whose `syncfs` is known to bring everything to the disk and to report what
+/// did not get there: ext2 to ext4, XFS, btrfs, F2FS, tmpfs. FUSE does not wait, overlayfs does not report.
+const SYNCED_WHOLE: [u32; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x0102_1994];
+
+/// The file system of the data directory.
+pub(super) struct Disk {
+    data_dir: PathBuf,
+    /// Open for as long as files are written: `syncfs` reports (since Linux 5.8) what failed since its descriptor was opened or
+    /// last synced, written back in the background too.
+    root: File,
+    synced_whole: bool,
+}
+
+impl Disk {
+    pub fn open(data_dir: &Path) -> Result<Self, LakeError> {
+        let open = || -> io::Result<Self> {
+            let root = File::open(data_dir)?;
+            // The type's width differs between architectures; the numbers have 32 bits.
+            let kind = rustix::fs::fstatfs(&root)?.f_type as u32;
+            Ok(Self { data_dir: data_dir.to_owned(), root, synced_whole: SYNCED_WHOLE.contains(&kind) })
+        };
+        open().map_err(|source| LakeError::Io { action: "open", path: data_dir.to_owned(), source })
+    }
+
+    /// Whether `count` files or folders are to be synced by `sync_whole`, not each by itself.
+    pub fn syncs_whole(&self, count: usize) -> bool {
+        self.synced_whole && count >= MANY
+    }
+
+    /// Makes everything durable that was written so far, by other processes too.
+    pub fn sync_whole(&self) -> Result<(), LakeError> {
+        rustix::fs::syncfs(&self.root).map_err(|error| LakeError::Io {
+            action: "sync the file system of",
+            path: self.data_dir.clone(),
+            source: error.into(),
+        })
+    }
+
+    /// Makes the names in `folders` durable.
+    pub fn sync_folders(&self, folders: &BTreeSet<PathBuf>) -> Result<(), LakeError> {
+        if self.syncs_whole(folders.len()) {
+            return self.sync_whole();
+        }
+        folders.iter().try_for_each(|folder| sync_folder(folder))
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), LakeError> {
+    let sync = || File::open(folder)?.sync_all();
+    sync().map_err(|source| LakeError::Io { action: "sync", path: folder.to_owned(), source })
+}
