@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +17,16 @@ use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
 use super::encode::Origin;
-use super::job::{Job, TableDay};
+use super::job::{Job, JobError, TableDay};
 use super::partition::{DayPart, file_name, folder, split};
 use super::publish::{Failure, Publisher, Staged};
-use super::{Part, Progress};
+use super::{Part, Progress, counted, quarantine};
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Faults of the encoder after which a job's rows go to quarantine.
+const FAULTS_MAX: u32 = 2;
 
 pub(super) enum Command {
     Part(Part),
@@ -69,6 +73,8 @@ pub(super) struct Coordinator {
     committed: u64,
     /// When to give up, once no more parts come.
     give_up: Option<Instant>,
+    /// Files in quarantine.
+    quarantined: usize,
     /// Part of the names of the next attempt's files.
     n: u32,
 }
@@ -83,6 +89,7 @@ impl Coordinator {
         shards: usize,
     ) -> Self {
         let committed = shared.progress.borrow().committed;
+        let quarantined = quarantine::count(&data_dir);
         Self {
             data_dir,
             publisher,
@@ -93,12 +100,14 @@ impl Coordinator {
             pending: BTreeMap::new(),
             committed,
             give_up: None,
+            quarantined,
             n: 0,
         }
     }
 
     /// Works until `Finish` or until the lake is dropped. An error says why rows are left.
     pub fn run(mut self) -> Result<(), String> {
+        self.shared.metrics.set_failure(self.standing_failure());
         while self.give_up.is_none() {
             match self.commands.recv() {
                 Ok(command) => self.take(command),
@@ -164,7 +173,7 @@ impl Coordinator {
         let mut newest: BTreeMap<u32, Arc<Table>> = BTreeMap::new();
         let job = |((id, day), parts)| {
             let table = newest.entry(id).or_insert_with(|| self.shared.catalog.table(id));
-            TableDay { table: Arc::clone(table), day, parts }
+            TableDay { table: Arc::clone(table), day, parts, faults: 0 }
         };
         let mut jobs: Vec<TableDay> = by_day.into_iter().map(job).collect();
         // The longest first, so that no thread waits for one that was begun last.
@@ -173,11 +182,11 @@ impl Coordinator {
     }
 
     /// Tries until the epoch is committed. An error ends the coordinator.
-    fn publish(&mut self, epoch: Epoch) -> Result<(), String> {
+    fn publish(&mut self, mut epoch: Epoch) -> Result<(), String> {
         let mut wait = RETRY_FIRST;
         self.n = 0;
         while !epoch.jobs.is_empty() {
-            let failure = match self.attempt(&epoch) {
+            let failure = match self.attempt(&mut epoch) {
                 Ok(files) => {
                     self.count(&files);
                     break;
@@ -206,7 +215,8 @@ impl Coordinator {
     }
 
     /// One attempt: all files aside, then published. On failure nothing is left aside.
-    fn attempt(&mut self, epoch: &Epoch) -> Result<Vec<Staged>, Failure> {
+    fn attempt(&mut self, epoch: &mut Epoch) -> Result<Vec<Staged>, Failure> {
+        self.quarantine(epoch)?;
         let files = self.encode(epoch);
         self.n += 1;
         let aside: Vec<PathBuf> = (0..epoch.jobs.len()).map(|job| self.aside(epoch.number, job)).collect();
@@ -228,7 +238,7 @@ impl Coordinator {
     }
 
     /// Writes the files of all jobs aside, with the help of the other lake threads.
-    fn encode(&self, epoch: &Epoch) -> Result<Vec<Staged>, Failure> {
+    fn encode(&self, epoch: &mut Epoch) -> Result<Vec<Staged>, Failure> {
         let node = self.publisher.node();
         let sync = !self.publisher.syncs_files(epoch.jobs.len());
         let (done, results) = unbounded();
@@ -241,6 +251,7 @@ impl Coordinator {
                 target: format!("{folder}/{}", file_name(epoch.number, self.n, node)),
                 sync,
                 done: done.clone(),
+                index,
             };
             // This thread holds a receiver: the channel is open.
             let _ = self.jobs.0.send(job);
@@ -250,11 +261,62 @@ impl Coordinator {
             job.run(&self.shared.budget);
         }
         // Every job is waited for, after a failure too: none may write to its file when the next attempt begins.
-        let results: Vec<Result<Staged, String>> = results.iter().collect();
+        let results: Vec<(usize, Result<Staged, JobError>)> = results.iter().collect();
         if results.len() < epoch.jobs.len() {
             return Err(Failure::Stop("a lake thread has ended; restart the node".into()));
         }
-        results.into_iter().collect::<Result<Vec<Staged>, String>>().map_err(Failure::Again)
+        let mut files = Vec::with_capacity(results.len());
+        let mut failure = None;
+        for (index, result) in results {
+            match result {
+                Ok(file) => files.push(file),
+                Err(JobError::Disk(reason)) => failure = Some(reason),
+                Err(JobError::Fault(reason)) => {
+                    epoch.jobs[index].faults += 1;
+                    failure = Some(reason);
+                }
+            }
+        }
+        failure.map_or(Ok(files), |reason| Err(Failure::Again(reason)))
+    }
+
+    /// Takes jobs that cannot be encoded out of the epoch, which goes on without them.
+    fn quarantine(&mut self, epoch: &mut Epoch) -> Result<(), Failure> {
+        let (hopeless, jobs) = std::mem::take(&mut epoch.jobs).into_iter().partition(|job| job.faults >= FAULTS_MAX);
+        epoch.jobs = jobs;
+        let mut hopeless: Vec<TableDay> = hopeless;
+        while let Some(job) = hopeless.pop() {
+            let saved = catch_unwind(AssertUnwindSafe(|| quarantine::save(&self.data_dir, epoch.number, &job)));
+            let reason = match saved {
+                Ok(Ok(path)) => {
+                    tracing::error!(
+                        bucket = %job.table.bucket.name,
+                        measurement = %job.table.name,
+                        path = %path.display(),
+                        "rows that cannot be encoded are kept in quarantine and are not in the lake; please report the panic in the log"
+                    );
+                    self.quarantined += 1;
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "they cannot be written there either".to_owned(),
+            };
+            hopeless.push(job);
+            epoch.jobs.append(&mut hopeless);
+            let folder = quarantine::folder(&self.data_dir);
+            return Err(Failure::Again(format!("cannot keep rows in {}: {reason}", folder.display())));
+        }
+        Ok(())
+    }
+
+    /// What health says while nothing else is wrong.
+    fn standing_failure(&self) -> Option<Arc<str>> {
+        let folder = quarantine::folder(&self.data_dir);
+        (self.quarantined > 0).then(|| {
+            let files = counted(self.quarantined as u64, "file");
+            format!("{files} with rows that could not be encoded in {}: they are not in the lake", folder.display())
+                .into()
+        })
     }
 
     fn count(&self, files: &[Staged]) {
@@ -267,7 +329,7 @@ impl Coordinator {
     fn advance(&mut self, committed: u64) {
         self.committed = committed;
         self.shared.metrics.epoch_committed.set(committed as i64);
-        self.shared.metrics.set_failure(None);
+        self.shared.metrics.set_failure(self.standing_failure());
         self.shared.progress.send_modify(|progress| {
             if progress.failure.take().is_some() {
                 tracing::info!("publishing works again: epoch {committed} is committed");

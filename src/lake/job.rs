@@ -20,6 +20,17 @@ pub(super) struct TableDay {
     pub table: Arc<Table>,
     pub day: i64,
     pub parts: Vec<Arc<DayPart>>,
+    /// Attempts that ended in a fault of the encoder.
+    pub faults: u32,
+}
+
+/// Why a job has no file.
+#[derive(Debug)]
+pub(super) enum JobError {
+    /// The disk refused; a later attempt may succeed.
+    Disk(String),
+    /// The encoder panicked: a fault of ringest, which another attempt most likely meets again.
+    Fault(String),
 }
 
 pub(super) struct Job {
@@ -28,7 +39,9 @@ pub(super) struct Job {
     pub aside: PathBuf,
     pub target: String,
     pub sync: bool,
-    pub done: Sender<Result<Staged, String>>,
+    /// Takes the job's number among its epoch's jobs and its result.
+    pub done: Sender<(usize, Result<Staged, JobError>)>,
+    pub index: usize,
 }
 
 impl Job {
@@ -40,13 +53,13 @@ impl Job {
         let input = Input { table, parts, origin: self.origin, path: &self.aside, sync: self.sync };
         let result = match catch_unwind(AssertUnwindSafe(|| write_file(&input, &mut memory))) {
             Ok(Ok(written)) => Ok(Staged { aside: self.aside, target: self.target, written }),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!(
+            Ok(Err(error)) => Err(JobError::Disk(error.to_string())),
+            Err(_) => Err(JobError::Fault(format!(
                 "cannot encode {}: this is a fault of ringest, please report it with the panic in the log",
                 self.target
-            )),
+            ))),
         };
         // Nobody listens any more when the lake gives up at its deadline.
-        let _ = self.done.send(result);
+        let _ = self.done.send((self.index, result));
     }
 }

@@ -17,6 +17,7 @@ mod manifest;
 mod pages;
 mod partition;
 mod publish;
+mod quarantine;
 mod recover;
 mod series;
 mod sort;

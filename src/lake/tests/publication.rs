@@ -433,16 +433,29 @@ fn many_tables_and_days_are_published_by_several_threads() {
 }
 
 #[test]
-fn a_job_that_panics_is_a_failed_attempt() {
+fn what_panics_twice_goes_to_quarantine_and_the_epoch_goes_on() {
     let home = Home::new();
     let lake = home.open(2, 1).unwrap();
-    let mut broken = home.sealed(0, &[(1, 1)]);
+    let mut broken = home.sealed(0, &[(1, 1), (2, 2)]);
     // A series that does not exist: no shard seals such a part.
     broken.rows.series[0] = 7;
     lake.submit(Part { shard: 0, epoch: 10, tables: vec![home.sealed(1, &[(1, 1)]), broken] });
-    let progress = wait_for(&lake, |progress| progress.failed_attempts >= 2);
-    assert!(progress.failure.unwrap().contains("fault of ringest"));
-    assert_eq!((progress.committed, home.files().len(), home.aside()), (0, 0, 0));
-    let error = lake.finish(Instant::now()).unwrap_err();
-    assert!(matches!(error, LakeError::Unpublished { epochs: 1, rows: 2, .. }), "{error}");
+    let progress = wait_for(&lake, |progress| progress.committed >= 10);
+    assert_eq!((progress.failed_attempts, home.files().len(), home.aside()), (2, 1, 0));
+    assert!(home.metrics.failure().unwrap().contains("1 file with rows that could not be encoded"));
+    lake.finish(Instant::now() + Duration::from_secs(10)).unwrap();
+
+    let file = fs::read_dir(home.path("quarantine")).unwrap().next().unwrap().unwrap();
+    let reader = arrow::ipc::reader::FileReader::try_new(fs::File::open(file.path()).unwrap(), None).unwrap();
+    assert_eq!(reader.schema().metadata()["ringest.measurement"], MEASUREMENTS[0]);
+    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 2);
+    let column = |name| batches[0].column_by_name(name).unwrap();
+    assert_eq!(column("ringest_request").as_primitive::<UInt64Type>().values(), &[1, 2]);
+    assert_eq!(column("v").as_primitive::<Int64Type>().values(), &[1, 2]);
+    assert_eq!(column("host").null_count(), 1, "of the series that does not exist");
+
+    // The next start says it too.
+    let lake = home.open(1, 1).unwrap();
+    wait_for(&lake, |_| home.metrics.failure().is_some());
 }
