@@ -5,15 +5,24 @@
 //! and take a level per row): a tag column is written from runs of series, a sparse column from the rows it has.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::ops::Range;
+
+use bytes::Bytes;
+use parquet::basic::{CompressionCodec, Encoding, PageType};
+use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 
 use crate::budget::Reservation;
 
-use super::footer::{Bounds, ChunkFacts, Codec, Encoding, Footer, MAGIC, PageKind, page_header};
+use super::footer::{Footer, io_error};
 use super::gather::Filled;
 use super::pages;
 
+/// What a file begins with.
+const MAGIC: [u8; 4] = *b"PAR1";
 /// Most rows of a page; a page of doubles then is 512 KiB.
 const PAGE_ROWS: usize = 64 * 1024;
 /// Strings are cut into pages of about so many bytes; a longer string has a page of its own.
@@ -28,8 +37,8 @@ const SPARE_MAX: usize = 2 << 20;
 const SPARES: usize = 8;
 /// zstd level of a flush: stronger levels belong to compaction.
 const ZSTD_LEVEL: i32 = 1;
-/// What a zstd context takes at that level.
-const ZSTD_BYTES: usize = 2 << 20;
+/// What a zstd context takes at that level, and the file's buffer.
+const CONTEXT_BYTES: usize = 2 << 20;
 
 /// The rows of a chunk.
 #[derive(Clone, Copy)]
@@ -46,18 +55,10 @@ pub(super) struct Dictionary {
     pub entries: usize,
 }
 
-/// A page as it is before compression.
-struct Page {
-    kind: PageKind,
-    bytes: Vec<u8>,
-}
-
 /// Writes the chunks of one file. Its share of the memory budget follows what it holds.
 pub(super) struct ChunkWriter<'a> {
-    file: BufWriter<File>,
-    /// Bytes written.
-    offset: u64,
-    footer: Footer<'a>,
+    file: TrackedWrite<File>,
+    footer: Footer,
     zstd: zstd::bulk::Compressor<'static>,
     open: Open,
     /// For one compressed page.
@@ -72,25 +73,25 @@ pub(super) struct ChunkWriter<'a> {
 /// The chunk that is being written.
 #[derive(Default)]
 struct Open {
-    /// Pages that wait for the decision whether they are compressed.
+    /// Pages as they are before compression: they wait for the decision whether they are compressed.
     held: Vec<Page>,
     held_bytes: usize,
     /// Decided for compression.
     zstd: bool,
     dictionary: Option<u64>,
     data: Option<u64>,
-    data_pages: usize,
-    uncompressed: u64,
-    compressed: u64,
+    data_pages: i32,
+    /// Bytes with page headers, as the next.
+    uncompressed: usize,
+    compressed: usize,
 }
 
 impl<'a> ChunkWriter<'a> {
-    pub fn new(file: File, footer: Footer<'a>, memory: &'a mut Reservation) -> io::Result<Self> {
-        let mut file = BufWriter::with_capacity(64 << 10, file);
+    pub fn new(file: File, footer: Footer, memory: &'a mut Reservation) -> io::Result<Self> {
+        let mut file = TrackedWrite::new(file);
         file.write_all(&MAGIC)?;
         Ok(Self {
             file,
-            offset: MAGIC.len() as u64,
             footer,
             zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
             open: Open::default(),
@@ -107,32 +108,34 @@ impl<'a> ChunkWriter<'a> {
         self.account(self.packed.capacity());
     }
 
-    pub fn end_row_group(&mut self, rows: usize) {
-        self.footer.end_row_group(rows);
+    pub fn end_row_group(&mut self, rows: usize) -> io::Result<()> {
+        self.footer.end_row_group(rows)?;
         self.account(self.packed.capacity());
+        Ok(())
     }
 
     /// Writes the footer; nothing is synced.
     pub fn finish(mut self, created_by: &str, pairs: &[(&str, String)]) -> io::Result<File> {
-        for piece in self.footer.finish(created_by, pairs) {
-            self.file.write_all(&piece)?;
-        }
-        self.file.into_inner().map_err(io::IntoInnerError::into_error)
+        self.set_base(self.base + self.footer.bytes_to_finish());
+        self.file.write_all(&self.footer.finish(created_by, pairs)?)?;
+        self.file.flush()?;
+        self.file.into_inner().map_err(io_error)
     }
 
     /// Makes the share what is held; `packed`: compressed bytes.
     fn account(&mut self, packed: usize) {
         let spare: usize = self.spare.iter().map(Vec::capacity).sum();
-        let own = self.open.held_bytes + packed + spare + ZSTD_BYTES + self.file.capacity();
+        let own = self.open.held_bytes + packed + spare + CONTEXT_BYTES;
         self.memory.set(self.base + own + self.footer.bytes());
     }
 
     /// A chunk without values.
     pub fn nulls(&mut self, rows: usize) -> io::Result<()> {
         let shape = Shape { rows, filled: &Filled::Rows(Vec::new()), required: false };
-        let bounds = Bounds { nulls: rows as u64, ..Bounds::default() };
-        self.page(shape, Encoding::Plain, 0..rows, |_| {})?;
-        self.close(shape, Encoding::Plain, bounds)
+        // Without bounds, statistics of all types are the same.
+        let bounds = Statistics::boolean(None, None, None, Some(rows as u64), false);
+        self.page(shape, Encoding::PLAIN, 0..rows, |_| {})?;
+        self.close(shape, Encoding::PLAIN, bounds)
     }
 
     /// Pages of values that take the same room each; `write(values, out)` encodes a range of the values.
@@ -140,7 +143,7 @@ impl<'a> ChunkWriter<'a> {
         &mut self,
         shape: Shape<'_>,
         encoding: Encoding,
-        bounds: Bounds,
+        bounds: Statistics,
         write: impl FnMut(Range<usize>, &mut Vec<u8>),
     ) -> io::Result<()> {
         self.pages(shape, encoding, |values| values.len(), write)?;
@@ -148,10 +151,16 @@ impl<'a> ChunkWriter<'a> {
     }
 
     /// Pages of keys into a dictionary.
-    pub fn keyed(&mut self, shape: Shape<'_>, keys: &[u32], dictionary: Dictionary, bounds: Bounds) -> io::Result<()> {
+    pub fn keyed(
+        &mut self,
+        shape: Shape<'_>,
+        keys: &[u32],
+        dictionary: Dictionary,
+        bounds: Statistics,
+    ) -> io::Result<()> {
         let entries = self.dictionary(dictionary)?;
         let write = |values, out: &mut Vec<u8>| pages::keys(&keys[values], entries, out);
-        self.even(shape, Encoding::RleDictionary, bounds, write)
+        self.even(shape, Encoding::RLE_DICTIONARY, bounds, write)
     }
 
     /// One page of runs of keys into a dictionary: (key, number of values).
@@ -160,16 +169,16 @@ impl<'a> ChunkWriter<'a> {
         shape: Shape<'_>,
         runs: &[(u32, usize)],
         dictionary: Dictionary,
-        bounds: Bounds,
+        bounds: Statistics,
     ) -> io::Result<()> {
         let entries = self.dictionary(dictionary)?;
-        let encoding = Encoding::RleDictionary;
+        let encoding = Encoding::RLE_DICTIONARY;
         self.page(shape, encoding, 0..shape.rows, |out| pages::key_runs(runs.iter().copied(), entries, out))?;
         self.close(shape, encoding, bounds)
     }
 
     /// Pages of strings as they are.
-    pub fn strings(&mut self, shape: Shape<'_>, values: &[&[u8]], bounds: Bounds) -> io::Result<()> {
+    pub fn strings(&mut self, shape: Shape<'_>, values: &[&[u8]], bounds: Statistics) -> io::Result<()> {
         let fit = |most: Range<usize>| {
             let mut bytes = 0;
             let fits = |value: &&&[u8]| {
@@ -178,11 +187,11 @@ impl<'a> ChunkWriter<'a> {
             };
             values[most.clone()].iter().take_while(fits).count().max(1).min(most.len())
         };
-        self.pages(shape, Encoding::Plain, fit, |range, out| {
+        self.pages(shape, Encoding::PLAIN, fit, |range, out| {
             out.reserve(values[range.clone()].iter().map(|value| value.len() + 4).sum());
             values[range].iter().for_each(|value| pages::plain_string(value, out));
         })?;
-        self.close(shape, Encoding::Plain, bounds)
+        self.close(shape, Encoding::PLAIN, bounds)
     }
 
     /// Cuts the rows of `shape` into pages. `fit(values)`: how many of the values that a page could hold by its rows go
@@ -216,23 +225,31 @@ impl<'a> ChunkWriter<'a> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> io::Result<()> {
         let mut bytes = self.spare.pop().unwrap_or_default();
-        let kind = PageKind::Data { rows: rows.len(), encoding };
+        let num_values = rows.len() as u32;
         if !shape.required {
             pages::levels(shape.filled, rows, &mut bytes);
         }
         write(&mut bytes);
-        self.hold(Page { kind, bytes })
+        self.hold(Page::DataPage {
+            buf: bytes.into(),
+            num_values,
+            encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        })
     }
 
     /// How many entries it has.
     fn dictionary(&mut self, dictionary: Dictionary) -> io::Result<usize> {
         let Dictionary { bytes, entries } = dictionary;
-        self.hold(Page { kind: PageKind::Dictionary { entries }, bytes })?;
+        let (buf, num_values, encoding) = (bytes.into(), entries as u32, Encoding::PLAIN);
+        self.hold(Page::DictionaryPage { buf, num_values, encoding, is_sorted: false })?;
         Ok(entries)
     }
 
     fn hold(&mut self, page: Page) -> io::Result<()> {
-        self.open.held_bytes += page.bytes.len();
+        self.open.held_bytes += page.buffer().len();
         self.open.held.push(page);
         self.account(self.packed.capacity());
         if self.open.zstd || self.open.held_bytes > HELD_MAX {
@@ -249,10 +266,13 @@ impl<'a> ChunkWriter<'a> {
     fn compress(&mut self, page: Page) -> io::Result<()> {
         let mut packed = std::mem::take(&mut self.packed);
         packed.clear();
-        packed.reserve(zstd::zstd_safe::compress_bound(page.bytes.len()));
+        packed.reserve(zstd::zstd_safe::compress_bound(page.buffer().len()));
         self.account(packed.capacity());
-        self.zstd.compress_to_buffer(&page.bytes, &mut packed)?;
-        self.write(page, Some(&packed))?;
+        self.zstd.compress_to_buffer(page.buffer(), &mut packed)?;
+        let packed = Bytes::from(packed);
+        self.write(page, Some(packed.clone()))?;
+        // The only handle again: the buffer comes back as it was.
+        let packed = Vec::from(packed);
         if packed.capacity() <= SPARE_MAX {
             self.packed = packed;
         }
@@ -260,25 +280,25 @@ impl<'a> ChunkWriter<'a> {
     }
 
     /// The page as it is, or `packed` in its place.
-    fn write(&mut self, page: Page, packed: Option<&[u8]>) -> io::Result<()> {
-        let Page { kind, mut bytes } = page;
-        let stored = packed.unwrap_or(&bytes);
-        let mut header = Vec::with_capacity(32);
-        page_header(kind, bytes.len(), stored.len(), &mut header);
-        self.file.write_all(&header)?;
-        self.file.write_all(stored)?;
-        let open = &mut self.open;
-        match kind {
-            PageKind::Dictionary { .. } => open.dictionary = Some(self.offset),
-            PageKind::Data { .. } => {
-                open.data.get_or_insert(self.offset);
-                open.data_pages += 1;
-            }
+    fn write(&mut self, mut page: Page, packed: Option<Bytes>) -> io::Result<()> {
+        let bytes = page.buffer().clone();
+        if let Some(packed) = packed {
+            let (Page::DataPage { buf, .. } | Page::DataPageV2 { buf, .. } | Page::DictionaryPage { buf, .. }) =
+                &mut page;
+            *buf = packed;
         }
-        let stored = (header.len() + stored.len()) as u64;
-        open.uncompressed += (header.len() + bytes.len()) as u64;
-        open.compressed += stored;
-        self.offset += stored;
+        let page = CompressedPage::new(page, bytes.len());
+        let written = SerializedPageWriter::new(&mut self.file).write_page(page).map_err(io_error)?;
+        let open = &mut self.open;
+        if written.page_type == PageType::DICTIONARY_PAGE {
+            open.dictionary = Some(written.offset);
+        } else {
+            open.data.get_or_insert(written.offset);
+            open.data_pages += 1;
+        }
+        open.uncompressed += written.uncompressed_size;
+        open.compressed += written.compressed_size;
+        let mut bytes = Vec::from(bytes);
         if bytes.capacity() <= SPARE_MAX && self.spare.len() < SPARES {
             bytes.clear();
             self.spare.push(bytes);
@@ -286,31 +306,41 @@ impl<'a> ChunkWriter<'a> {
         Ok(())
     }
 
-    fn close(&mut self, shape: Shape<'_>, encoding: Encoding, bounds: Bounds) -> io::Result<()> {
+    fn close(&mut self, shape: Shape<'_>, encoding: Encoding, bounds: Statistics) -> io::Result<()> {
         let (held, raw) = (std::mem::take(&mut self.open.held), self.open.held_bytes);
         let mut packed = Vec::new();
         if !self.open.zstd && raw >= COMPRESSED_MIN {
-            packed = held.iter().map(|page| self.zstd.compress(&page.bytes)).collect::<io::Result<Vec<_>>>()?;
+            let pack = |page: &Page| self.zstd.compress(page.buffer()).map(Bytes::from);
+            packed = held.iter().map(pack).collect::<io::Result<Vec<_>>>()?;
             // Where compression gains nothing, readers are spared it.
-            self.open.zstd = packed.iter().map(Vec::len).sum::<usize>() < raw - raw / 16;
+            self.open.zstd = packed.iter().map(Bytes::len).sum::<usize>() < raw - raw / 16;
         }
-        self.account(packed.iter().map(Vec::len).sum());
+        self.account(packed.iter().map(Bytes::len).sum());
         for (index, page) in held.into_iter().enumerate() {
-            let packed = packed.get(index).map(Vec::as_slice);
+            let packed = packed.get(index).cloned();
             self.write(page, packed.filter(|_| self.open.zstd))?;
         }
         let open = std::mem::take(&mut self.open);
-        self.footer.column(&ChunkFacts {
-            rows: shape.rows,
-            encoding,
-            codec: if open.zstd { Codec::Zstd } else { Codec::Uncompressed },
-            uncompressed: open.uncompressed,
-            compressed: open.compressed,
-            dictionary: open.dictionary,
-            data: open.data.unwrap_or(self.offset),
-            data_pages: open.data_pages,
-            bounds,
-        });
+        let chunk = ColumnChunkMetaData::builder(self.footer.next_column())
+            .set_num_values(shape.rows as i64)
+            .set_compression_codec(if open.zstd { CompressionCodec::ZSTD } else { CompressionCodec::UNCOMPRESSED })
+            .set_total_uncompressed_size(open.uncompressed as i64)
+            .set_total_compressed_size(open.compressed as i64)
+            .set_data_page_offset(open.data.unwrap_or(self.file.bytes_written() as u64) as i64)
+            .set_statistics(bounds);
+        // Levels are RLE; dictionaries are PLAIN.
+        let chunk = match open.dictionary {
+            None => chunk.set_encodings(vec![encoding, Encoding::RLE]),
+            Some(offset) => chunk
+                .set_encodings(vec![encoding, Encoding::RLE, Encoding::PLAIN])
+                .set_dictionary_page_offset(Some(offset as i64))
+                // Tells readers that every data page takes its values from the dictionary.
+                .set_page_encoding_stats(vec![
+                    PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding: Encoding::PLAIN, count: 1 },
+                    PageEncodingStats { page_type: PageType::DATA_PAGE, encoding, count: open.data_pages },
+                ]),
+        };
+        self.footer.column(chunk.build().map_err(io_error)?);
         Ok(())
     }
 }

@@ -5,9 +5,11 @@ use std::io;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
+use parquet::basic::Encoding;
+use parquet::data_type::ByteArray;
+use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::chunk::{ChunkWriter, Dictionary, Shape};
-use super::footer::{Bound, Bounds, Encoding};
 use super::pages;
 
 /// Integers whose range is smaller go to a dictionary by a table as large as the range.
@@ -50,7 +52,7 @@ pub(super) fn integers(
         let dictionary = numbers(entries.iter().map(|value| *value as u64));
         return chunks.keyed(shape, &keys, dictionary, bounds);
     }
-    chunks.even(shape, Encoding::DeltaBinaryPacked, bounds, |range, out| pages::delta(&values[range], out))
+    chunks.even(shape, Encoding::DELTA_BINARY_PACKED, bounds, |range, out| pages::delta(&values[range], out))
 }
 
 /// Integers that are always DELTA_BINARY_PACKED: the time columns.
@@ -62,7 +64,7 @@ pub(super) fn times(
 ) -> io::Result<()> {
     let (min, max) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
     let bounds = integer_bounds(values, 0, kind, min, max);
-    chunks.even(shape, Encoding::DeltaBinaryPacked, bounds, |range, out| pages::delta(&values[range], out))
+    chunks.even(shape, Encoding::DELTA_BINARY_PACKED, bounds, |range, out| pages::delta(&values[range], out))
 }
 
 pub(super) fn floats(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[f64]) -> io::Result<()> {
@@ -75,7 +77,7 @@ pub(super) fn floats(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[f
     {
         return chunks.keyed(shape, &keys, numbers(entries.iter().copied()), bounds);
     }
-    chunks.even(shape, Encoding::ByteStreamSplit, bounds, |range, out| pages::streams(&values[range], out))
+    chunks.even(shape, Encoding::BYTE_STREAM_SPLIT, bounds, |range, out| pages::streams(&values[range], out))
 }
 
 pub(super) fn booleans(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[bool]) -> io::Result<()> {
@@ -83,8 +85,8 @@ pub(super) fn booleans(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &
         return chunks.nulls(shape.rows);
     }
     let (any, all) = (values.contains(&true), !values.contains(&false));
-    let bounds = exact(nulls(shape, values.len()), [u8::from(all)], [u8::from(any)]);
-    chunks.even(shape, Encoding::Plain, bounds, |range, out| pages::bits(&values[range], out))
+    let bounds = Statistics::boolean(Some(all), Some(any), None, Some(nulls(shape, values.len())), false);
+    chunks.even(shape, Encoding::PLAIN, bounds, |range, out| pages::bits(&values[range], out))
 }
 
 pub(super) fn strings(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[&[u8]]) -> io::Result<()> {
@@ -206,20 +208,20 @@ fn delta_width(values: &[i64]) -> u32 {
     sum.div_ceil(pieces.max(1)).max(1)
 }
 
-fn integer_bounds(values: &[i64], nulls: u64, kind: IntegerKind, min: i64, max: i64) -> Bounds {
+fn integer_bounds(values: &[i64], nulls: u64, kind: IntegerKind, min: i64, max: i64) -> Statistics {
     match kind {
-        IntegerKind::Signed => exact(nulls, min.to_le_bytes(), max.to_le_bytes()),
-        IntegerKind::Narrow => exact(nulls, (min as i32).to_le_bytes(), (max as i32).to_le_bytes()),
+        IntegerKind::Signed => Statistics::int64(Some(min), Some(max), None, Some(nulls), false),
+        IntegerKind::Narrow => Statistics::int32(Some(min as i32), Some(max as i32), None, Some(nulls), false),
         IntegerKind::Unsigned => {
             let values = || values.iter().map(|value| *value as u64);
             let (min, max) = (values().min().unwrap_or(0), values().max().unwrap_or(u64::MAX));
-            exact(nulls, min.to_le_bytes(), max.to_le_bytes())
+            Statistics::int64(Some(min as i64), Some(max as i64), None, Some(nulls), false)
         }
     }
 }
 
 /// Bounds as the format wants them: no NaN, and zero with the sign that bounds both zeros.
-fn float_bounds(values: &[f64], nulls: u64) -> Bounds {
+fn float_bounds(values: &[f64], nulls: u64) -> Statistics {
     let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
     let mut comparable = false;
     for value in values {
@@ -227,27 +229,18 @@ fn float_bounds(values: &[f64], nulls: u64) -> Bounds {
         min = min.min(*value);
         max = max.max(*value);
     }
-    if !comparable {
-        return Bounds { nulls, ..Bounds::default() };
-    }
     let min = if min == 0.0 { -0.0 } else { min };
     let max = if max == 0.0 { 0.0 } else { max };
-    exact(nulls, min.to_le_bytes(), max.to_le_bytes())
+    Statistics::double(comparable.then_some(min), comparable.then_some(max), None, Some(nulls), false)
 }
 
-fn exact<const N: usize>(nulls: u64, min: [u8; N], max: [u8; N]) -> Bounds {
-    let bound = |bytes: [u8; N]| Some(Bound { bytes: bytes.to_vec(), exact: true });
-    Bounds { nulls, min: bound(min), max: bound(max) }
-}
-
-fn string_bounds<'a>(values: impl Iterator<Item = &'a [u8]> + Clone, nulls: u64) -> Bounds {
-    let whole = |value: &[u8]| value.len() <= BOUND_BYTES_MAX;
-    let min = values.clone().min().map(|min| Bound { bytes: prefix(min).to_vec(), exact: whole(min) });
-    let max = values.max().and_then(|max| {
-        let bytes = if whole(max) { Some(max.to_vec()) } else { above(prefix(max)) };
-        bytes.map(|bytes| Bound { bytes, exact: whole(max) })
-    });
-    Bounds { nulls, min, max }
+fn string_bounds<'a>(values: impl Iterator<Item = &'a [u8]> + Clone, nulls: u64) -> Statistics {
+    let whole = |value: Option<&[u8]>| value.is_some_and(|value| value.len() <= BOUND_BYTES_MAX);
+    let (min, max) = (values.clone().min(), values.max());
+    let lower = min.map(|min| prefix(min).to_vec());
+    let upper = max.and_then(|max| if whole(Some(max)) { Some(max.to_vec()) } else { above(prefix(max)) });
+    let bounds = ValueStatistics::new(lower.map(ByteArray::from), upper.map(ByteArray::from), None, Some(nulls), false);
+    Statistics::ByteArray(bounds.with_min_is_exact(whole(min)).with_max_is_exact(whole(max)))
 }
 
 /// At most `BOUND_BYTES_MAX` bytes of a string, cut between characters: it sorts before the string or is it.

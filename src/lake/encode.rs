@@ -7,13 +7,17 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
+use parquet::file::metadata::SortingColumn;
+use parquet::schema::types::{Type, TypePtr};
+
 use crate::budget::Reservation;
 use crate::catalog::{FieldType, Table};
 use crate::table::{FieldColumn, Strings, Values};
 
 use super::chunk::{ChunkWriter, Shape};
 use super::column::{self, IntegerKind};
-use super::footer::{Footer, Leaf, Logical, Physical};
+use super::footer::{Footer, io_error};
 use super::gather::{Filled, Gather, Plan};
 use super::manifest::NodeId;
 use super::partition::DayPart;
@@ -78,7 +82,7 @@ fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Wri
 }
 
 fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservation) -> io::Result<File> {
-    let sorting = sorting(input.table);
+    let footer = Footer::new(leaves(input.table)?, sorting(input.table))?;
     let gather = Gather::new(input.parts, sorted);
     let plans: Vec<Plan<'_>> = (0..input.table.fields.len() as u32).map(|ordinal| gather.plan(ordinal)).collect();
     let held = memory.bytes() + plans.iter().map(|plan| size_of::<Plan<'_>>() + plan.bytes()).sum::<usize>();
@@ -87,7 +91,7 @@ fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservati
         sorted,
         gather,
         plans,
-        chunks: ChunkWriter::new(file, Footer::new(leaves(input.table), sorting), memory)?,
+        chunks: ChunkWriter::new(file, footer, memory)?,
         scratch: Scratch::default(),
     };
     for rows in encoder.gather.row_groups() {
@@ -98,31 +102,38 @@ fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservati
 }
 
 /// Time, remainder, tags by name, fields by ordinal.
-fn leaves(table: &Table) -> Vec<Leaf<'_>> {
+fn leaves(table: &Table) -> io::Result<Vec<TypePtr>> {
+    let micros = LogicalType::timestamp(true, TimeUnit::MICROS);
     let mut leaves = vec![
-        Leaf { name: "time", physical: Physical::Int64, logical: Logical::Micros, required: true },
-        Leaf { name: "time_ns_rem", physical: Physical::Int32, logical: Logical::Plain, required: true },
+        leaf("time", Repetition::REQUIRED, Physical::INT64, Some(micros))?,
+        leaf("time_ns_rem", Repetition::REQUIRED, Physical::INT32, None)?,
     ];
-    let optional = |name, (physical, logical)| Leaf { name, physical, logical, required: false };
     for tag in tag_order(table) {
-        leaves.push(optional(&table.tags[tag].parquet, (Physical::ByteArray, Logical::Utf8)));
+        let name = &table.tags[tag].parquet;
+        leaves.push(leaf(name, Repetition::OPTIONAL, Physical::BYTE_ARRAY, Some(LogicalType::String))?);
     }
     for field in &table.fields {
-        let kind = match field.kind {
-            FieldType::Float => (Physical::Double, Logical::Plain),
-            FieldType::Integer => (Physical::Int64, Logical::Plain),
-            FieldType::Unsigned => (Physical::Int64, Logical::Unsigned),
-            FieldType::String => (Physical::ByteArray, Logical::Utf8),
-            FieldType::Boolean => (Physical::Boolean, Logical::Plain),
+        let (physical, logical) = match field.kind {
+            FieldType::Float => (Physical::DOUBLE, None),
+            FieldType::Integer => (Physical::INT64, None),
+            FieldType::Unsigned => (Physical::INT64, Some(LogicalType::integer(64, false))),
+            FieldType::String => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            FieldType::Boolean => (Physical::BOOLEAN, None),
         };
-        leaves.push(optional(&field.parquet, kind));
+        leaves.push(leaf(&field.parquet, Repetition::OPTIONAL, physical, logical)?);
     }
-    leaves
+    Ok(leaves)
+}
+
+fn leaf(name: &str, repetition: Repetition, physical: Physical, logical: Option<LogicalType>) -> io::Result<TypePtr> {
+    let leaf = Type::primitive_type_builder(name, physical).with_repetition(repetition).with_logical_type(logical);
+    leaf.build().map(Arc::new).map_err(io_error)
 }
 
 /// Tags stand behind time and time_ns_rem, and rows are sorted by them first.
-fn sorting(table: &Table) -> Vec<u32> {
-    (2..2 + table.tags.len() as u32).chain([0, 1]).collect()
+fn sorting(table: &Table) -> Vec<SortingColumn> {
+    let columns = (2..2 + table.tags.len() as i32).chain([0, 1]);
+    columns.map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true }).collect()
 }
 
 /// What the footer says in key-value pairs.
@@ -180,8 +191,7 @@ impl Encoder<'_> {
         for ordinal in 0..self.plans.len() {
             self.field(ordinal, rows.clone())?;
         }
-        self.chunks.end_row_group(rows.len());
-        Ok(())
+        self.chunks.end_row_group(rows.len())
     }
 
     /// The places of the series that have rows among `rows`.

@@ -1,404 +1,187 @@
-//! Page headers and the footer: Thrift's compact protocol with the member numbers of parquet-format's `parquet.thrift`.
-//!
-//! Not the parquet crate's writer: that one declares IEEE 754 total order for floats, which readers of today do not know
-//! and therefore ignore the bounds of every DOUBLE column; and it keeps a kilobyte per column chunk until the file ends
-//! where this keeps what will be written, a tenth of it.
+//! The footer of a file: the metadata of its chunks and row groups, written by the parquet crate but for the order of
+//! floats.
 
-use super::pages::{varint, zigzag};
+use std::io;
+use std::sync::Arc;
 
-const I8: u8 = 3;
-const I16: u8 = 4;
-const I32: u8 = 5;
-const I64: u8 = 6;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
-const STRUCT: u8 = 12;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FileMetaData, KeyValue, PageEncodingStats, ParquetMetaData, ParquetMetaDataWriter,
+    RowGroupMetaData, SortingColumn,
+};
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescPtr, SchemaDescriptor, Type, TypePtr};
+
+use super::pages::varint;
 
 /// Version of the format that the footer states.
 const FORMAT_VERSION: i32 = 1;
-pub(super) const MAGIC: [u8; 4] = *b"PAR1";
+/// What the schema takes per column, its name and path estimated.
+const LEAF_BYTES: usize = size_of::<Type>() + size_of::<ColumnDescriptor>() + 128;
 
-/// Physical types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Physical {
-    Boolean = 0,
-    Int32 = 1,
-    Int64 = 2,
-    Double = 5,
-    ByteArray = 6,
+/// Takes the metadata of all chunks, row group by row group.
+pub(super) struct Footer {
+    schema: SchemaDescPtr,
+    /// The columns that rows are sorted by.
+    sorting: Vec<SortingColumn>,
+    groups: Vec<RowGroupMetaData>,
+    /// Of the open row group.
+    columns: Vec<ColumnChunkMetaData>,
+    bytes: usize,
 }
 
-/// What the physical type stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Logical {
-    Plain,
-    Utf8,
-    /// Microseconds since 1970 in UTC.
-    Micros,
-    Unsigned,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Plain = 0,
-    Rle = 3,
-    DeltaBinaryPacked = 5,
-    RleDictionary = 8,
-    ByteStreamSplit = 9,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Codec {
-    Uncompressed = 0,
-    Zstd = 6,
-}
-
-/// A column of the file.
-pub(super) struct Leaf<'a> {
-    pub name: &'a str,
-    pub physical: Physical,
-    pub logical: Logical,
-    pub required: bool,
-}
-
-/// Statistics of a chunk: bounds in the PLAIN encoding of their type, strings without a length.
-#[derive(Debug, Default)]
-pub(super) struct Bounds {
-    pub nulls: u64,
-    pub min: Option<Bound>,
-    pub max: Option<Bound>,
-}
-
-#[derive(Debug)]
-pub(super) struct Bound {
-    pub bytes: Vec<u8>,
-    /// Whether the column has this very value.
-    pub exact: bool,
-}
-
-/// A chunk that is in the file; all sizes in bytes with page headers.
-#[derive(Debug)]
-pub(super) struct ChunkFacts {
-    pub rows: usize,
-    pub encoding: Encoding,
-    pub codec: Codec,
-    pub uncompressed: u64,
-    pub compressed: u64,
-    /// Offset in the file.
-    pub dictionary: Option<u64>,
-    /// Offset in the file.
-    pub data: u64,
-    pub data_pages: usize,
-    pub bounds: Bounds,
-}
-
-/// What a page is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum PageKind {
-    /// PLAIN, with so many values.
-    Dictionary { entries: usize },
-    /// Version 1, with so many rows.
-    Data { rows: usize, encoding: Encoding },
-}
-
-const DATA_PAGE: i32 = 0;
-const DICTIONARY_PAGE: i32 = 2;
-
-/// Members of a struct, in ascending order of their numbers.
-struct Members<'a> {
-    out: &'a mut Vec<u8>,
-    last: u8,
-}
-
-/// A struct without the header that it has as a member.
-fn object(out: &mut Vec<u8>, write: impl FnOnce(&mut Members<'_>)) {
-    let mut members = Members { out, last: 0 };
-    write(&mut members);
-    members.out.push(0);
-}
-
-impl Members<'_> {
-    fn begin(&mut self, id: u8, kind: u8) {
-        self.out.push((id - self.last) << 4 | kind);
-        self.last = id;
+impl Footer {
+    pub fn new(leaves: Vec<TypePtr>, sorting: Vec<SortingColumn>) -> io::Result<Self> {
+        let bytes = leaves.len() * LEAF_BYTES + sorting.len() * size_of::<SortingColumn>();
+        let root = Type::group_type_builder("schema").with_fields(leaves).build().map_err(io_error)?;
+        let schema = Arc::new(SchemaDescriptor::new(Arc::new(root)));
+        Ok(Self { schema, sorting, groups: Vec::new(), columns: Vec::new(), bytes })
     }
 
-    fn int8(&mut self, id: u8, value: u8) {
-        self.begin(id, I8);
-        self.out.push(value);
-    }
-
-    fn int16(&mut self, id: u8, value: i16) {
-        self.begin(id, I16);
-        varint(zigzag(i64::from(value)), self.out);
-    }
-
-    fn int32(&mut self, id: u8, value: i32) {
-        self.begin(id, I32);
-        varint(zigzag(i64::from(value)), self.out);
-    }
-
-    fn int64(&mut self, id: u8, value: u64) {
-        self.begin(id, I64);
-        varint(zigzag(value as i64), self.out);
-    }
-
-    fn boolean(&mut self, id: u8, value: bool) {
-        self.begin(id, if value { 1 } else { 2 });
-    }
-
-    fn binary(&mut self, id: u8, value: &[u8]) {
-        self.begin(id, BINARY);
-        binary(self.out, value);
-    }
-
-    fn object(&mut self, id: u8, write: impl FnOnce(&mut Members<'_>)) {
-        self.begin(id, STRUCT);
-        object(self.out, write);
-    }
-
-    /// The caller writes `len` elements of this kind to `out` behind it.
-    fn list(&mut self, id: u8, kind: u8, len: usize) {
-        self.begin(id, LIST);
-        list(self.out, kind, len);
-    }
-}
-
-fn binary(out: &mut Vec<u8>, value: &[u8]) {
-    varint(value.len() as u64, out);
-    out.extend_from_slice(value);
-}
-
-fn list(out: &mut Vec<u8>, kind: u8, len: usize) {
-    if len < 15 {
-        out.push((len as u8) << 4 | kind);
-    } else {
-        out.push(0xF0 | kind);
-        varint(len as u64, out);
-    }
-}
-
-/// The header of a page; sizes in bytes without it. A page is smaller than the body that brought its values, which is
-/// capped far below 2 GiB.
-pub(super) fn page_header(kind: PageKind, uncompressed: usize, compressed: usize, out: &mut Vec<u8>) {
-    object(out, |page| {
-        page.int32(1, if let PageKind::Data { .. } = kind { DATA_PAGE } else { DICTIONARY_PAGE });
-        page.int32(2, uncompressed as i32);
-        page.int32(3, compressed as i32);
-        match kind {
-            PageKind::Data { rows, encoding } => page.object(5, |data| {
-                data.int32(1, rows as i32);
-                data.int32(2, encoding as i32);
-                data.int32(3, Encoding::Rle as i32);
-                data.int32(4, Encoding::Rle as i32);
-            }),
-            PageKind::Dictionary { entries } => page.object(7, |dictionary| {
-                dictionary.int32(1, entries as i32);
-                dictionary.int32(2, Encoding::Plain as i32);
-            }),
-        }
-    });
-}
-
-/// Takes the facts of all chunks, row group by row group.
-pub(super) struct Footer<'a> {
-    leaves: Vec<Leaf<'a>>,
-    /// Indexes of the columns that rows are sorted by.
-    sorting: Vec<u32>,
-    /// The row groups as the footer has them.
-    groups: Vec<u8>,
-    groups_len: usize,
-    rows: u64,
-    group: Group,
-}
-
-/// The open row group.
-#[derive(Default)]
-struct Group {
-    columns: usize,
-    uncompressed: u64,
-    compressed: u64,
-    /// Offset in the file.
-    start: u64,
-}
-
-impl<'a> Footer<'a> {
-    pub fn new(leaves: Vec<Leaf<'a>>, sorting: Vec<u32>) -> Self {
-        Self { leaves, sorting, groups: Vec::new(), groups_len: 0, rows: 0, group: Group::default() }
-    }
-
-    /// Bytes on the heap.
+    /// Bytes on the heap, about.
     pub fn bytes(&self) -> usize {
-        self.groups.capacity() + self.leaves.capacity() * size_of::<Leaf<'_>>() + 4 * self.sorting.capacity()
+        self.bytes
     }
 
-    /// The chunk of the open row group's next column.
-    pub fn column(&mut self, chunk: &ChunkFacts) {
-        let group = &mut self.group;
-        if group.columns == 0 {
-            group.start = chunk.dictionary.unwrap_or(chunk.data);
-            let mut members = Members { out: &mut self.groups, last: 0 };
-            members.list(1, STRUCT, self.leaves.len());
+    /// The column whose chunk is next.
+    pub fn next_column(&self) -> ColumnDescPtr {
+        self.schema.column(self.columns.len())
+    }
+
+    /// The chunk of the next column.
+    pub fn column(&mut self, chunk: ColumnChunkMetaData) {
+        if self.columns.is_empty() {
+            self.columns.reserve_exact(self.schema.num_columns());
+            self.bytes += self.schema.num_columns() * size_of::<ColumnChunkMetaData>();
         }
-        let leaf = &self.leaves[group.columns];
-        object(&mut self.groups, |column| {
-            // Of the metadata in the file, which is deprecated: nowhere.
-            column.int64(2, 0);
-            column.object(3, |metadata| column_metadata(metadata, leaf, chunk));
-        });
-        group.columns += 1;
-        group.uncompressed += chunk.uncompressed;
-        group.compressed += chunk.compressed;
+        let bounds = chunk.statistics().map(|statistics| [statistics.min_bytes_opt(), statistics.max_bytes_opt()]);
+        self.bytes += bounds.into_iter().flatten().flatten().map(<[u8]>::len).sum::<usize>();
+        self.bytes += chunk.page_encoding_stats().map_or(0, Vec::len) * size_of::<PageEncodingStats>();
+        self.columns.push(chunk);
     }
 
     /// All columns have their chunk.
-    pub fn end_row_group(&mut self, rows: usize) {
-        let group = std::mem::take(&mut self.group);
-        debug_assert_eq!(group.columns, self.leaves.len());
-        let mut members = Members { out: &mut self.groups, last: 1 };
-        members.int64(2, group.uncompressed);
-        members.int64(3, rows as u64);
-        members.list(4, STRUCT, self.sorting.len());
-        for column in &self.sorting {
-            object(members.out, |sorting| {
-                sorting.int32(1, *column as i32);
-                sorting.boolean(2, false);
-                sorting.boolean(3, true);
-            });
-        }
-        members.int64(5, group.start);
-        members.int64(6, group.compressed);
-        // Optional, and too narrow for very many.
-        if let Ok(ordinal) = i16::try_from(self.groups_len) {
-            members.int16(7, ordinal);
-        }
-        self.groups.push(0);
-        self.groups_len += 1;
-        self.rows += rows as u64;
+    pub fn end_row_group(&mut self, rows: usize) -> io::Result<()> {
+        let columns = std::mem::take(&mut self.columns);
+        let start = columns.first().map_or(0, |chunk| chunk.byte_range().0);
+        let group = RowGroupMetaData::builder(self.schema.clone())
+            .set_num_rows(rows as i64)
+            .set_total_byte_size(columns.iter().map(ColumnChunkMetaData::uncompressed_size).sum())
+            .set_sorting_columns(Some(self.sorting.clone()))
+            .set_file_offset(start as i64)
+            .set_column_metadata(columns);
+        // Optional, and too narrow for very many: the crate leaves out what does not fit.
+        let ordinal = i32::try_from(self.groups.len()).unwrap_or(i32::MAX);
+        self.groups.push(group.set_ordinal(ordinal).build().map_err(io_error)?);
+        self.bytes += size_of::<RowGroupMetaData>() + self.sorting.len() * size_of::<SortingColumn>();
+        Ok(())
     }
 
-    /// The end of the file, to be written piece after piece.
-    pub fn finish(self, created_by: &str, pairs: &[(&str, String)]) -> [Vec<u8>; 3] {
-        let Self { leaves, groups, groups_len, rows, .. } = self;
-        let mut front = Vec::new();
-        let mut file = Members { out: &mut front, last: 0 };
-        file.int32(1, FORMAT_VERSION);
-        schema(&mut file, &leaves);
-        file.int64(3, rows);
-        file.list(4, STRUCT, groups_len);
+    /// What `finish` takes beyond `bytes`: the crate's copy and the written form, which is smaller.
+    pub fn bytes_to_finish(&self) -> usize {
+        2 * self.bytes
+    }
 
-        let mut back = Vec::new();
-        let mut file = Members { out: &mut back, last: 4 };
-        file.list(5, STRUCT, pairs.len());
-        for (key, value) in pairs {
-            object(file.out, |pair| {
-                pair.binary(1, key.as_bytes());
-                pair.binary(2, value.as_bytes());
-            });
-        }
-        file.binary(6, created_by.as_bytes());
-        file.list(7, STRUCT, leaves.len());
-        for _ in &leaves {
-            // The order of the type: the one that every reader knows.
-            object(file.out, |order| order.object(1, |_| {}));
-        }
-        back.push(0);
-        let len = (front.len() + groups.len() + back.len()) as u32;
-        back.extend_from_slice(&len.to_le_bytes());
-        back.extend_from_slice(&MAGIC);
-        [front, groups, back]
+    /// The end of the file.
+    pub fn finish(self, created_by: &str, pairs: &[(&str, String)]) -> io::Result<Vec<u8>> {
+        let Self { schema, groups, .. } = self;
+        let columns = schema.num_columns();
+        let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
+        let pairs = pairs.iter().map(|(key, value)| KeyValue::new(key.to_string(), value.clone())).collect();
+        let file = FileMetaData::new(FORMAT_VERSION, rows, Some(created_by.to_owned()), Some(pairs), schema, None);
+        let mut footer = Vec::new();
+        let metadata = ParquetMetaData::new(file, groups);
+        ParquetMetaDataWriter::new(&mut footer, &metadata).finish().map_err(io_error)?;
+        declare_type_order(&mut footer, columns);
+        Ok(footer)
     }
 }
 
-fn schema(file: &mut Members<'_>, leaves: &[Leaf<'_>]) {
-    file.list(2, STRUCT, leaves.len() + 1);
-    object(file.out, |root| {
-        root.binary(4, b"schema");
-        root.int32(5, leaves.len() as i32);
-    });
-    for leaf in leaves {
-        object(file.out, |element| {
-            element.int32(1, leaf.physical as i32);
-            element.int32(3, i32::from(!leaf.required));
-            element.binary(4, leaf.name.as_bytes());
-            logical_type(element, leaf.logical);
-        });
+/// Declares that the bounds of all columns are in the order of their type.
+///
+/// The crate declares IEEE 754 total order for floats and lets nobody choose. Readers of today do not know it and
+/// ignore the bounds of every column that has it. Ours hold in the order of the type, which all readers know.
+///
+/// The orders are the last member of the file metadata: a list of unions, each of them the header of an empty member
+/// whose number is the order, the end of that member, and the end of the union. A footer of another form stays as it is.
+fn declare_type_order(footer: &mut [u8], columns: usize) {
+    const TYPE_ORDER: [u8; 3] = [0x1C, 0, 0];
+    const IEEE_754_TOTAL_ORDER: [u8; 3] = [0x2C, 0, 0];
+    // The end of the file metadata, its length, the magic.
+    const TAIL: usize = 1 + 4 + 4;
+    // Member 7 behind member 6 is a list; of structs, so many.
+    let mut list = vec![0x19];
+    if columns < 15 {
+        list.push((columns as u8) << 4 | 0x0C);
+    } else {
+        list.push(0xFC);
+        varint(columns as u64, &mut list);
+    }
+    let (front, tail) = footer.split_at_mut(footer.len().saturating_sub(TAIL));
+    let (front, orders) = front.split_at_mut(front.len().saturating_sub(columns * TYPE_ORDER.len()));
+    let expected = |order: &[u8]| order == TYPE_ORDER || order == IEEE_754_TOTAL_ORDER;
+    if front.ends_with(&list) && orders.chunks(TYPE_ORDER.len()).all(expected) && tail.first() == Some(&0) {
+        orders.chunks_mut(TYPE_ORDER.len()).for_each(|order| order.copy_from_slice(&TYPE_ORDER));
     }
 }
 
-/// The converted type, which older readers know, and the logical type.
-fn logical_type(element: &mut Members<'_>, logical: Logical) {
-    match logical {
-        Logical::Plain => {}
-        Logical::Utf8 => {
-            element.int32(6, 0);
-            element.object(10, |kind| kind.object(1, |_| {}));
-        }
-        Logical::Micros => {
-            element.int32(6, 10);
-            element.object(10, |kind| {
-                kind.object(8, |timestamp| {
-                    timestamp.boolean(1, true);
-                    timestamp.object(2, |unit| unit.object(2, |_| {}));
-                });
-            });
-        }
-        Logical::Unsigned => {
-            element.int32(6, 14);
-            element.object(10, |kind| {
-                kind.object(10, |integer| {
-                    integer.int8(1, 64);
-                    integer.boolean(2, false);
-                });
-            });
-        }
+/// What the file system said, without the crate's wrapping.
+pub(super) fn io_error(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(source) => source.downcast().map_or_else(io::Error::other, |source| *source),
+        other => io::Error::other(other),
     }
 }
 
-fn column_metadata(metadata: &mut Members<'_>, leaf: &Leaf<'_>, chunk: &ChunkFacts) {
-    metadata.int32(1, leaf.physical as i32);
-    // Levels are RLE; dictionaries are PLAIN.
-    let encodings = [chunk.encoding, Encoding::Rle, Encoding::Plain];
-    let encodings = if chunk.dictionary.is_some() { &encodings[..] } else { &encodings[..2] };
-    metadata.list(2, I32, encodings.len());
-    encodings.iter().for_each(|encoding| varint(zigzag(*encoding as i64), metadata.out));
-    metadata.list(3, BINARY, 1);
-    binary(metadata.out, leaf.name.as_bytes());
-    metadata.int32(4, chunk.codec as i32);
-    metadata.int64(5, chunk.rows as u64);
-    metadata.int64(6, chunk.uncompressed);
-    metadata.int64(7, chunk.compressed);
-    metadata.int64(9, chunk.data);
-    if let Some(dictionary) = chunk.dictionary {
-        metadata.int64(11, dictionary);
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+    use parquet::basic::{ColumnOrder, SortOrder, Type as Physical};
+    use parquet::file::metadata::ParquetMetaDataReader;
+
+    use super::*;
+
+    /// The end of a file without rows; its columns are doubles and integers in turn.
+    fn footer(columns: usize) -> Vec<u8> {
+        let leaf = |index: usize| {
+            let physical = [Physical::DOUBLE, Physical::INT64][index % 2];
+            Arc::new(Type::primitive_type_builder(&index.to_string(), physical).build().unwrap())
+        };
+        let footer = Footer::new((0..columns).map(leaf).collect(), Vec::new()).unwrap();
+        footer.finish("test", &[("key", "value".to_owned())]).unwrap()
     }
-    metadata.object(12, |statistics| bounds(statistics, &chunk.bounds));
-    // Tells readers that every data page takes its values from the dictionary.
-    if chunk.dictionary.is_some() {
-        let pages = [(DICTIONARY_PAGE, Encoding::Plain, 1), (DATA_PAGE, chunk.encoding, chunk.data_pages)];
-        metadata.list(13, STRUCT, pages.len());
-        for (kind, encoding, count) in pages {
-            object(metadata.out, |pages| {
-                pages.int32(1, kind);
-                pages.int32(2, encoding as i32);
-                pages.int32(3, count as i32);
-            });
+
+    #[test]
+    fn every_column_has_the_order_of_its_type() {
+        for columns in [1, 2, 14, 15, 16, 200] {
+            let file = Bytes::from([&b"PAR1"[..], &footer(columns)].concat());
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+            assert_eq!(metadata.file_metadata().created_by(), Some("test"));
+            let orders = metadata.file_metadata().column_orders().unwrap();
+            assert_eq!(*orders, vec![ColumnOrder::TYPE_DEFINED_ORDER(SortOrder::SIGNED); columns]);
         }
     }
-}
 
-fn bounds(statistics: &mut Members<'_>, bounds: &Bounds) {
-    statistics.int64(3, bounds.nulls);
-    if let Some(max) = &bounds.max {
-        statistics.binary(5, &max.bytes);
+    #[test]
+    fn a_footer_of_another_form_stays_as_it_is() {
+        let mut total_order = footer(3);
+        let first = total_order.len() - 9 - 3 * 3;
+        total_order[first] = 0x2C;
+        for (at, byte) in [(first - 1, 0x4C), (first - 2, 0x29), (first + 3, 0x3C), (first + 4, 1), (first + 9, 1)] {
+            let mut other = total_order.clone();
+            other[at] = byte;
+            let before = other.clone();
+            declare_type_order(&mut other, 3);
+            assert_eq!(other, before);
+        }
+        declare_type_order(&mut total_order, 3);
+        assert_eq!(total_order, footer(3));
+        declare_type_order(&mut [0; 5], 3);
     }
-    if let Some(min) = &bounds.min {
-        statistics.binary(6, &min.bytes);
-    }
-    if let Some(max) = &bounds.max {
-        statistics.boolean(7, max.exact);
-    }
-    if let Some(min) = &bounds.min {
-        statistics.boolean(8, min.exact);
+
+    #[test]
+    fn an_error_of_the_file_system_keeps_its_number() {
+        let error = io_error(ParquetError::from(io::Error::from_raw_os_error(28)));
+        assert_eq!(error.raw_os_error(), Some(28));
     }
 }
