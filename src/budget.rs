@@ -84,6 +84,20 @@ impl Budget {
     }
 }
 
+/// Tells the allocator how long to keep freed memory, for a process that may take `bytes_max`.
+///
+/// Measured (6 bodies of 25 MB of new strings into 256 MiB, 2026-11): peak resident memory 231 MiB by default (1 s), 121 MiB when freed
+/// memory goes back at once, which costs up to a tenth of the CPU time; kept for 100 ms it costs nothing measurable.
+#[cfg(feature = "lake")]
+pub fn limit_freed_memory(bytes_max: usize) {
+    /// `mi_option_purge_delay` of mimalloc.h, in milliseconds; the crate has no name for it.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    const SMALL: usize = 512 << 20;
+    let delay_ms = if bytes_max <= SMALL { 0 } else { 100 };
+    // SAFETY: sets a number in the allocator's table of options, which it reads at each purge; an unknown option is ignored.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, delay_ms) }
+}
+
 /// A share of the budget; given back when dropped.
 #[derive(Debug)]
 pub struct Reservation {

@@ -218,7 +218,7 @@ options! {
         placeholder: "SIZE",
         accepts: "a size from 64KiB to 2GiB, such as 256MiB",
         default: DefaultValue::Computed {
-            says: "256MiB, or a quarter of memory-limit if that is less",
+            says: "256MiB, or an eighth of memory-limit if that is less",
             value: |basis| value::show_size(&basis.flush_bytes()),
         },
         parse: |text| value::size(text, 64 * KIB, 2 * GIB),

@@ -38,7 +38,7 @@ impl Basis {
     }
 
     pub fn flush_bytes(&self) -> usize {
-        FLUSH_BYTES.min(self.memory_limit / 4)
+        FLUSH_BYTES.min(self.memory_limit / 8)
     }
 }
 

@@ -88,7 +88,7 @@ fn defaults_follow_the_machine_and_the_memory_limit() {
     assert_eq!(config.body_bytes_max, 25_000_000);
     assert_eq!(config.default_retention, Some(72 * HOUR));
     let small = loaded(None, &[], &[("memory-limit", "400MiB")]).unwrap().config;
-    assert_eq!(small.flush_bytes, 100 * MIB);
+    assert_eq!(small.flush_bytes, 50 * MIB);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use rustix::process::{Resource, Rlimit};
 
-use crate::budget::Budget;
+use crate::budget::{self, Budget};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::lake::{self, Lake, LakeError};
@@ -98,6 +98,7 @@ impl Node {
         data_dir: &DataDir,
         drained: crossbeam::channel::Sender<usize>,
     ) -> Result<Self, ServerError> {
+        budget::limit_freed_memory(config.memory_bytes_max);
         let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
         // Nothing of the lake is changed before the catalog has proved to hold what its committed files rely on.

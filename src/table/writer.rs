@@ -56,6 +56,9 @@ enum Target {
 /// Heap that a birth takes, roughly: struct, maps, names.
 const TABLE_BIRTH_BYTES: usize = 1024;
 const COLUMN_BIRTH_BYTES: usize = 512;
+/// A series: its place in the indexes and in the cache of keys; and each of its tags: number, value, index of values.
+const SERIES_BIRTH_BYTES: usize = 96;
+const TAG_BYTES: usize = 32;
 /// A request asks the budget for this much at once when its births outgrow what it has.
 const GROW_BYTES: usize = 1 << 20;
 
@@ -459,6 +462,7 @@ impl Sink for Writer<'_> {
     }
 
     fn new_series(&mut self, raw: &[u8], key: &Key<'_>) {
+        self.pay(SERIES_BIRTH_BYTES + 2 * raw.len() + key.tags.len() * TAG_BYTES);
         let at = self.intern(key);
         self.bucket.cache.insert(raw, at, self.hasher);
         self.undo.push(Undo::Key);

@@ -117,7 +117,7 @@ impl Refusal {
                 format!("failure writing points to database: {}", partial_message(rejects, *retention))
             }
             Self::TooManyBirths { bytes_max } => format!(
-                "the body brings more new measurements and columns than fit into the node's memory, at most {bytes_max} bytes \
+                "the body brings more new measurements, columns and series than fit into the node's memory, at most {bytes_max} bytes \
                  (memory-limit); send it in smaller parts"
             ),
             Self::Timeout => "the request did not arrive in time; send it again".into(),

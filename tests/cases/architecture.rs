@@ -31,6 +31,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("httparse", &["http/"]),
     ("libdeflate_sys", &["decode.rs"]),
     ("libdeflater", &["decode.rs"]),
+    ("libmimalloc_sys", &["budget.rs"]),
     ("simdutf8", &["decode.rs"]),
     ("arrow", &["lake/"]),
     ("parquet", &["lake/"]),
@@ -40,7 +41,7 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 
 const AWAIT_PLACES: &[&str] = &["net/", "server/"];
-const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs"];
+const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs", "budget.rs"];
 const ENVIRONMENT_PLACES: &[&str] = &["config.rs"];
 const ARGUMENT_PLACES: &[&str] = &["cli.rs"];
 const LINES_MAX: usize = 650;
