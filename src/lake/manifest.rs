@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_poisons() {
+    fn a_failed_write_that_cannot_be_taken_back_poisons() {
         let folder = tempfile::tempdir().unwrap();
         let (path, _) = filled(folder.path());
         let mut manifest = Manifest::open(&Contents::read(&path).unwrap()).unwrap();

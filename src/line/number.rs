@@ -30,10 +30,9 @@ pub fn ends_value(body: &Padded<'_>, at: usize) -> bool {
     matches!(body.at(at), b',' | b' ') || body.ends_line(at)
 }
 
-/// Reads the digits from `at` on: their value modulo 2^64 and the position behind them.
+/// Reads the digits from `at` on behind those of `value`: the value of all modulo 2^64, and the position behind them.
 #[inline(always)]
-fn digits(body: &Padded<'_>, at: usize) -> (u64, usize) {
-    let mut value = 0u64;
+fn digits(body: &Padded<'_>, at: usize, mut value: u64) -> (u64, usize) {
     let mut end = at;
     loop {
         let digit = body.at(end).wrapping_sub(b'0');
@@ -50,7 +49,7 @@ fn digits(body: &Padded<'_>, at: usize) -> (u64, usize) {
 pub fn number(body: &Padded<'_>, at: usize) -> Result<(Number, usize), ErrorKind> {
     let negative = body.at(at) == b'-';
     let first = at + usize::from(negative);
-    let (value, end) = digits(body, first);
+    let (value, end) = digits(body, first, 0);
     let count = end - first;
     match body.at(end) {
         b'i' if count > 0 && ends_value(body, end + 1) => {
@@ -91,7 +90,7 @@ fn float(body: &Padded<'_>, at: usize, point: usize) -> Result<(Number, usize), 
     let mut count = point - first;
     let mut decimals = 0;
     if body.at(point) == b'.' {
-        let (_, behind) = digits(body, point + 1);
+        let (_, behind) = digits(body, point + 1, 0);
         decimals = behind - (point + 1);
         count += decimals;
         end = behind;
@@ -102,7 +101,7 @@ fn float(body: &Padded<'_>, at: usize, point: usize) -> Result<(Number, usize), 
     let exponent = matches!(body.at(end), b'e' | b'E');
     if exponent {
         let sign = usize::from(matches!(body.at(end + 1), b'+' | b'-'));
-        let (_, behind) = digits(body, end + 1 + sign);
+        let (_, behind) = digits(body, end + 1 + sign, 0);
         if behind == end + 1 + sign {
             return Err(ErrorKind::InvalidNumber);
         }
@@ -112,7 +111,7 @@ fn float(body: &Padded<'_>, at: usize, point: usize) -> Result<(Number, usize), 
         return Err(ErrorKind::InvalidNumber);
     }
     if !exponent && count <= DIGITS_U64 && decimals < EXACT_POWERS.len() {
-        let mut mantissa = digits(body, first).0;
+        let mut mantissa = digits(body, first, 0).0;
         for at in point + 1..end {
             mantissa = mantissa * 10 + u64::from(body.at(at) - b'0');
         }
@@ -186,14 +185,7 @@ fn eight_digits_and_more(body: &Padded<'_>, at: usize) -> (u64, usize) {
         value = value.wrapping_mul(100_000_000).wrapping_add(eight);
         end += 8;
     }
-    loop {
-        let digit = body.at(end).wrapping_sub(b'0');
-        if digit > 9 {
-            return (value, end);
-        }
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        end += 1;
-    }
+    digits(body, end, value)
 }
 
 /// The value of 8 ASCII digits, the first in the lowest byte; `None` if one is no digit.
