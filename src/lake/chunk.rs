@@ -271,8 +271,7 @@ impl<'a> ChunkWriter<'a> {
         self.zstd.compress_to_buffer(page.buffer(), &mut packed)?;
         let packed = Bytes::from(packed);
         self.write(page, Some(packed.clone()))?;
-        // The only handle again: the buffer comes back as it was.
-        let packed = Vec::from(packed);
+        let packed = emptied(packed);
         if packed.capacity() <= SPARE_MAX {
             self.packed = packed;
         }
@@ -298,9 +297,8 @@ impl<'a> ChunkWriter<'a> {
         }
         open.uncompressed += written.uncompressed_size;
         open.compressed += written.compressed_size;
-        let mut bytes = Vec::from(bytes);
+        let bytes = emptied(bytes);
         if bytes.capacity() <= SPARE_MAX && self.spare.len() < SPARES {
-            bytes.clear();
             self.spare.push(bytes);
         }
         Ok(())
@@ -343,4 +341,12 @@ impl<'a> ChunkWriter<'a> {
         self.footer.column(chunk.build().map_err(io_error)?);
         Ok(())
     }
+}
+
+/// The buffer behind the only handle, to be filled again. Emptied first: a vector made of bytes is a copy of what they
+/// hold, be it to the same place.
+fn emptied(bytes: Bytes) -> Vec<u8> {
+    let mut bytes = bytes.try_into_mut().unwrap_or_default();
+    bytes.clear();
+    bytes.into()
 }
