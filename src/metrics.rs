@@ -182,8 +182,12 @@ struct Memory {
 impl Collector for Memory {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let limit = ConstGauge::new(self.budget.bytes_max() as i64);
-        let limit_encoder =
-            encoder.encode_descriptor("memory_limit", "Memory budget", Some(&Unit::Bytes), limit.metric_type())?;
+        let limit_encoder = encoder.encode_descriptor(
+            "memory_budget",
+            "What the memory limit leaves for data",
+            Some(&Unit::Bytes),
+            limit.metric_type(),
+        )?;
         limit.encode(limit_encoder)?;
         let any = ConstGauge::new(0i64);
         let mut family =

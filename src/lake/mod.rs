@@ -94,6 +94,11 @@ pub enum LakeError {
          Restore state/ from a backup, or move the files out of lake/ and start with an empty lake"
     )]
     ManifestMissing { path: PathBuf, lake: PathBuf },
+    #[error(
+        "{path} does not name the file {file}, which this node wrote: the manifest was cut or replaced, and what the lake holds is not \
+         certain. Restore state/ from a backup, or move the file out of lake/ if it does not belong there"
+    )]
+    ManifestCut { path: PathBuf, file: PathBuf },
     #[error("{manifest} names the file {file:?}, which is not in the lake: restore the manifest from a backup")]
     ManifestPath { manifest: PathBuf, file: String },
     #[error("cannot start a lake thread: {0}")]

@@ -54,9 +54,19 @@ pub fn inspect(data_dir: &Path) -> Result<Inspected, LakeError> {
     let records = manifest.as_ref().map_or(&[][..], |manifest| &manifest.records);
     let committed: HashSet<PathBuf> = review(records).committed.into_iter().map(PathBuf::from).collect();
     let mut missing = committed.clone();
-    let in_lake = newest_epoch(data_dir, &mut missing)?;
+    let Found { newest: in_lake, mut own } = walk(data_dir, manifest.as_ref(), &mut missing)?;
     if manifest.is_none() && in_lake.is_some() {
         return Err(LakeError::ManifestMissing { path, lake });
+    }
+    // An intent is durable before its files get their names.
+    for record in records {
+        let Record::Intent { adds, .. } = record else { continue };
+        for add in adds {
+            own.remove(Path::new(add));
+        }
+    }
+    if let Some(file) = own.into_iter().next() {
+        return Err(LakeError::ManifestCut { path, file: data_dir.join(file) });
     }
     // The walk does not follow links out of the lake.
     missing.retain(|file| !data_dir.join(file).exists());
@@ -72,9 +82,19 @@ pub fn inspect(data_dir: &Path) -> Result<Inspected, LakeError> {
     Ok(Inspected { data_dir: data_dir.to_owned(), manifest, in_lake })
 }
 
-/// The newest epoch in the names of Parquet files in the lake; `None` if there is no such file. A Parquet file with another kind
-/// of name counts as epoch 0. Takes what it finds out of `missing` (paths relative to the data directory).
-fn newest_epoch(data_dir: &Path, missing: &mut HashSet<PathBuf>) -> Result<Option<u64>, LakeError> {
+/// What a walk through the lake finds.
+struct Found {
+    /// The newest epoch in the names of Parquet files; `None` if there is no such file. A Parquet file with another kind of name counts
+    /// as epoch 0.
+    newest: Option<u64>,
+    /// The Parquet files with the manifest's node id in their names, relative to the data directory.
+    own: HashSet<PathBuf>,
+}
+
+/// Walks through the lake and takes what it finds out of `missing` (paths relative to the data directory).
+fn walk(data_dir: &Path, manifest: Option<&Contents>, missing: &mut HashSet<PathBuf>) -> Result<Found, LakeError> {
+    let own_end = manifest.map(|manifest| format!("-{}.parquet", manifest.node));
+    let mut own = HashSet::new();
     let mut newest = None;
     let mut folders = vec![PathBuf::from("lake")];
     while let Some(folder) = folders.pop() {
@@ -92,10 +112,13 @@ fn newest_epoch(data_dir: &Path, missing: &mut HashSet<PathBuf>) -> Result<Optio
             } else if let Some(name) = entry.file_name().to_str().filter(|name| name.ends_with(".parquet")) {
                 newest = newest.max(Some(epoch_of(name).unwrap_or(0)));
                 missing.remove(&inside);
+                if own_end.as_ref().is_some_and(|end| name.ends_with(&**end)) {
+                    own.insert(inside);
+                }
             }
         }
     }
-    Ok(newest)
+    Ok(Found { newest, own })
 }
 
 /// The lake after recovery.

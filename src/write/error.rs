@@ -117,8 +117,8 @@ impl Refusal {
                 format!("failure writing points to database: {}", partial_message(rejects, *retention))
             }
             Self::TooManyBirths { bytes_max } => format!(
-                "the body brings more new measurements, columns and series than fit into the node's memory, at most {bytes_max} bytes \
-                 (memory-limit); send it in smaller parts"
+                "the body brings more new measurements, columns and series than fit into the {bytes_max} bytes that \
+                 memory-limit leaves for data; send it in smaller parts"
             ),
             Self::Timeout => "the request did not arrive in time; send it again".into(),
             Self::Overloaded { .. } => "the node is short of memory; send the request again later".into(),

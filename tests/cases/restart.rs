@@ -268,11 +268,10 @@ fn a_damaged_manifest_or_a_missing_one_stops_the_start() {
     let manifest = dir.path().join("state/manifest");
     let whole = fs::read(&manifest).unwrap();
     let refusal = || {
-        let mut serve = crate::node::ringest("serve");
-        let output = serve.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path()).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let (code, sentence) = refused(dir.path());
+        assert_eq!(code, Some(1), "{sentence}");
         assert_eq!(parquet_files(dir.path()), files, "files were touched");
-        String::from_utf8(output.stderr).unwrap()
+        sentence
     };
     let mut damaged = whole.clone();
     damaged[before_last as usize - 1] ^= 1;
@@ -286,15 +285,46 @@ fn a_damaged_manifest_or_a_missing_one_stops_the_start() {
     assert_eq!(parquet_files(Node::start_in(dir, &[]).data_dir()), files);
 }
 
-/// No crash makes such a file: a name appears only after its intent is durable. An operator's copy does; the node neither removes
-/// nor overwrites it, and its epochs go on above the one in its name.
+/// Exit code and last words of a node that does not start.
+fn refused(data_dir: &Path) -> (Option<i32>, String) {
+    let mut serve = crate::node::ringest("serve");
+    let output = serve.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// No crash makes such a file: a name appears only after its intent is durable. So the manifest is not the one that belongs to it.
 #[test]
-fn a_file_that_no_commit_names_is_left_alone() {
+fn a_file_of_this_node_that_no_intent_names_refuses_the_start() {
+    let (dir, first, _) = two_epochs();
+    let manifest = dir.path().join("state/manifest");
+    let whole = fs::read(&manifest).unwrap();
+    let files = parquet_files(dir.path());
+    // The header alone, which is a manifest of an empty lake.
+    fs::write(&manifest, &whole[..24]).unwrap();
+    let (code, sentence) = refused(dir.path());
+    assert_eq!(code, Some(1), "{sentence}");
+    assert!(sentence.contains("state/manifest does not name the file"), "{sentence}");
+    assert_eq!(parquet_files(dir.path()), files);
+    fs::write(&manifest, &whole).unwrap();
+    // A copy under another epoch.
+    let lake = dir.path().join("lake");
+    let original = first.first().unwrap();
+    let name = original.file_name().unwrap().to_str().unwrap();
+    let copy = lake.join(original.with_file_name(format!("9000000000000{}", &name[13..])));
+    fs::copy(lake.join(original), &copy).unwrap();
+    assert!(refused(dir.path()).1.contains("9000000000000-"));
+    fs::remove_file(copy).unwrap();
+    assert_eq!(parquet_files(Node::start_in(dir, &[]).data_dir()), files);
+}
+
+/// An operator's file of another node; the node neither removes nor overwrites it, and its epochs go on above the one in its name.
+#[test]
+fn a_file_of_another_node_is_left_alone() {
     let (dir, first, _) = two_epochs();
     let original = first.first().unwrap();
     let later = 9_000_000_000_000_u64;
     let name = original.file_name().unwrap().to_str().unwrap();
-    let stranger = original.with_file_name(format!("{later}{}", &name[13..]));
+    let stranger = original.with_file_name(format!("{later}{}-0123456789abcdef.parquet", &name[13..18]));
     let lake = dir.path().join("lake");
     fs::copy(lake.join(original), lake.join(&stranger)).unwrap();
     let bytes = fs::read(lake.join(&stranger)).unwrap();
