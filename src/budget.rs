@@ -87,7 +87,7 @@ impl Budget {
 /// Tells the allocator how long to keep freed memory, for a process that may take `bytes_max`.
 ///
 /// Measured (6 bodies of 25 MB of new strings into 256 MiB, 2026-11): peak resident memory 231 MiB by default (1 s), 121 MiB when freed
-/// memory goes back at once, which costs up to a tenth of the CPU time; kept for 100 ms it costs nothing measurable.
+/// memory goes back at once, which cost 16 % CPU under a heavy load; kept for 100 ms it cost nothing measurable.
 #[cfg(feature = "lake")]
 pub fn limit_freed_memory(bytes_max: usize) {
     /// `mi_option_purge_delay` of mimalloc.h, in milliseconds; the crate has no name for it.

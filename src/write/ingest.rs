@@ -136,11 +136,16 @@ impl Ingest {
     pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
         match &plan.0 {
             Work::Flush => Outcome::Flush,
-            Work::Write { params, gzip } => match self.write(params, *gzip, body, stamp) {
-                Ok(()) => Outcome::Reply(Response::empty(Status::NoContent)),
-                Err(Refusal::Overloaded { .. }) => Outcome::Busy,
-                Err(refusal) => Outcome::Reply(refusal.response()),
-            },
+            Work::Write { params, gzip } => {
+                let Err(refusal) = self.write(params, *gzip, body, stamp) else {
+                    return Outcome::Reply(Response::empty(Status::NoContent));
+                };
+                self.tables.forget_if_empty(&params.bucket);
+                match refusal {
+                    Refusal::Overloaded { .. } => Outcome::Busy,
+                    refusal => Outcome::Reply(refusal.response()),
+                }
+            }
         }
     }
 
@@ -255,20 +260,6 @@ fn ping(query: &str) -> Response {
 
 /// Parses `body` into the open tables and commits it.
 fn insert(
-    context: &Context,
-    tables: &mut Tables,
-    params: &Params,
-    body: Padded<'_>,
-    stamp: Stamp,
-) -> Result<(), Refusal> {
-    let written = try_insert(context, tables, params, body, stamp);
-    if written.is_err() {
-        tables.forget_if_empty(&params.bucket);
-    }
-    written
-}
-
-fn try_insert(
     context: &Context,
     tables: &mut Tables,
     params: &Params,
