@@ -14,6 +14,8 @@ pub mod decode;
 
 pub mod line;
 
+pub mod wal;
+
 pub mod catalog;
 
 pub mod table;
