@@ -27,6 +27,8 @@ pub enum WalError {
     Damaged { path: PathBuf, offset: u64, what: String },
     #[error("{path} was written by a later version of ringest ({what}): start that version")]
     Version { path: PathBuf, what: String },
-    #[error("{path} belongs to another node: it was written with the state of another data directory. Move it away, or bring its state/ back")]
+    #[error(
+        "{path} belongs to another node: it was written with the state of another data directory. Move it away, or bring its state/ back"
+    )]
     Foreign { path: PathBuf },
 }
