@@ -11,7 +11,7 @@ use ringest::catalog::Catalog;
 use ringest::lake::{self, Lake, Options, Part};
 use ringest::line::{self, Kernel, Outcome, Padded, Precision};
 use ringest::metrics::Metrics;
-use ringest::table::{Rules, SealedTable, Tables};
+use ringest::table::{Rules, SealedTable, Tables, Unlogged};
 use ringest::tools::workload::{Kind, Workload};
 
 /// Points of one epoch.
@@ -50,7 +50,7 @@ impl Node {
         let rules = Rules { time_ns_min: None, retention: None };
         let mut writer = self.tables.writer("bench", &self.catalog, rules, body.len()).unwrap();
         assert!(matches!(line::parse(body, options, &mut writer), Outcome::Complete { .. }));
-        writer.commit(1).unwrap();
+        writer.commit(&mut Unlogged(1)).unwrap();
         self.tables.seal()
     }
 

@@ -121,13 +121,12 @@ impl Args for ServeArgs {
         OPTIONS.iter().fold(command.arg(file), |command, option| {
             let help = format!("{} [default: {}]", option.help.trim(), option.default);
             // What a value must look like is judged by config, the same for every source.
-            command.arg(
-                Arg::new(option.key)
-                    .long(option.key)
-                    .value_name(option.placeholder)
-                    .allow_hyphen_values(true)
-                    .help(help),
-            )
+            let arg = Arg::new(option.key).long(option.key).value_name(option.placeholder).help(help);
+            command.arg(match option.placeholder {
+                // A switch: its name alone says true.
+                "true|false" => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+                _ => arg.allow_hyphen_values(true),
+            })
         })
     }
 
@@ -168,7 +167,7 @@ mod tests {
     fn every_option_is_a_flag_of_serve_and_check_config() {
         for command in ["serve", "check-config"] {
             for option in OPTIONS {
-                let cli = Cli::try_parse_from(["ringest", command, &format!("--{}", option.key), "x"]).unwrap();
+                let cli = Cli::try_parse_from(["ringest", command, &format!("--{}=x", option.key)]).unwrap();
                 let (Commands::Serve(args) | Commands::CheckConfig(args)) = cli.command else { panic!("{command}") };
                 assert_eq!(args.flags, [(option.key, "x".to_owned())]);
             }

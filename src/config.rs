@@ -23,6 +23,10 @@ use value::{Fault, GIB, HOUR, KIB, MIB, TIB, YEAR};
 /// What a 204 promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
+    /// A synced write of the log holds the request: it survives a power cut.
+    Sync,
+    /// The kernel has the request: it survives a crash of the process, not of the machine.
+    Write,
     /// The points are in memory; a crash loses what no flush has published yet.
     Memory,
 }
@@ -30,6 +34,8 @@ pub enum Durability {
 impl Durability {
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Sync => "sync",
+            Self::Write => "write",
             Self::Memory => "memory",
         }
     }
@@ -225,12 +231,15 @@ options! {
         show: value::show_size,
     };
 
-    /// Most bytes of a request's body, after decompression; at most an eighth of memory-limit.
+    /// Most bytes of a request's body, after decompression; at most an eighth of memory-limit and a quarter of wal-size-limit.
     body_bytes_max: usize = Setting {
         key: "max-body-size",
         placeholder: "SIZE",
         accepts: "a size from 1KiB to 1GiB, such as 25000000 or 64MiB",
-        default: DefaultValue::Fixed("25MB"),
+        default: DefaultValue::Computed {
+            says: "25MB, or less where the limits are small",
+            value: |basis| value::show_size(&basis.body_bytes()),
+        },
         parse: |text| value::size(text, KIB, GIB),
         show: value::show_size,
     };
@@ -268,14 +277,34 @@ options! {
         show: value::show_duration,
     };
 
-    /// What a 204 promises: memory means that a crash loses what no flush has published yet.
+    /// What a 204 promises: that the disk has the points (sync), that the kernel has them (write), or nothing beyond memory (memory).
     durability: Durability = Setting {
         key: "durability",
-        placeholder: "memory",
-        accepts: "memory",
-        default: DefaultValue::Fixed("memory"),
+        placeholder: "sync|write|memory",
+        accepts: "sync, write or memory",
+        default: DefaultValue::Fixed("sync"),
         parse: value::durability,
         show: |durability| durability.name().to_owned(),
+    };
+
+    /// Most bytes of the write-ahead log on disk; a flush starts when half of it is taken, and near the end writes get 503.
+    wal_bytes_max: usize = Setting {
+        key: "wal-size-limit",
+        placeholder: "SIZE",
+        accepts: "a size from 32MiB to 64TiB, such as 8GiB",
+        default: DefaultValue::Fixed("8GiB"),
+        parse: |text| value::size(text, 32 * MIB, 64 * TIB),
+        show: value::show_size,
+    };
+
+    /// Start although the log is damaged: what is lost is listed, and the rest is published.
+    wal_skip_damaged: bool = Setting {
+        key: "wal-skip-damaged",
+        placeholder: "true|false",
+        accepts: "true or false",
+        default: DefaultValue::Fixed("false"),
+        parse: value::yes_or_no,
+        show: bool::to_string,
     };
 
     /// Kernel that scans line protocol; auto takes the fastest that the processor has.
@@ -342,11 +371,15 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
 }
 
 fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Result<Loaded, ConfigError> {
-    // Other defaults follow the memory limit in force, not the machine's.
-    if let Some((text, _)) = given.get(Settings::memory_bytes_max.key)
-        && let Ok(bytes) = (Settings::memory_bytes_max.parse)(text)
-    {
-        basis.memory_limit = bytes;
+    // Other defaults follow the limits in force, not the machine's.
+    let limits =
+        [(Settings::memory_bytes_max, &mut basis.memory_limit), (Settings::wal_bytes_max, &mut basis.wal_limit)];
+    for (setting, limit) in limits {
+        if let Some((text, _)) = given.get(setting.key)
+            && let Ok(bytes) = (setting.parse)(text)
+        {
+            *limit = bytes;
+        }
     }
     let config = Config::resolve(given, &basis, &mut problems);
     let origin_of = |key| given.get(key).map_or(Origin::Default, |(_, origin)| origin.clone());
@@ -361,22 +394,24 @@ fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Resul
     }
 }
 
-/// Sizes that do not fit into the memory limit. Open tables get a quarter of it: as much lies sealed at the lake. A body gets an eighth:
-/// it may be there compressed, decompressed and as columns of twice its size.
+/// Sizes that do not fit into their limits. Open tables get a quarter of the memory: as much lies sealed at the lake. A body gets an eighth:
+/// it may be there compressed, decompressed and as columns of twice its size. And it gets a quarter of the log: it is one record of one
+/// segment, and the next segment is made while one is being filled.
 fn contradictions(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -> Vec<Problem> {
-    let limit_key = Settings::memory_bytes_max.key;
-    let flush = (Settings::flush_bytes.key, config.flush_bytes, 4, "a quarter");
-    let body = (Settings::body_bytes_max.key, config.body_bytes_max, 8, "an eighth");
-    [flush, body]
+    let memory = (Settings::memory_bytes_max.key, config.memory_bytes_max);
+    let log = (Settings::wal_bytes_max.key, config.wal_bytes_max);
+    let flush = (Settings::flush_bytes.key, config.flush_bytes);
+    let body = (Settings::body_bytes_max.key, config.body_bytes_max);
+    [(flush, memory, 4, "a quarter"), (body, memory, 8, "an eighth"), (body, log, 4, "a quarter")]
         .into_iter()
-        .filter(|(_, bytes, share, _)| *bytes > config.memory_bytes_max / share)
-        .map(|(key, bytes, _, share)| Problem::TooLargeForMemory {
+        .filter(|((_, bytes), (_, limit), share, _)| *bytes > limit / share)
+        .map(|((key, bytes), (limit_key, limit), _, share)| Problem::TooLarge {
             key,
             share,
             text: value::show_size(&bytes),
             origin: origin_of(key),
             limit_key,
-            limit_text: value::show_size(&config.memory_bytes_max),
+            limit_text: value::show_size(&limit),
             limit_origin: origin_of(limit_key),
         })
         .collect()

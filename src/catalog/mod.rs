@@ -3,6 +3,7 @@
 //! One catalog per node, shared by all shards; read-mostly. A [`Table`] is an immutable snapshot: a birth makes a new one, and
 //! whoever holds the old one sees the columns that it knew.
 
+mod births;
 mod names;
 mod persist;
 mod store;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use names::{encode_path_segment, parquet_name};
-pub use store::{Births, Catalog, CatalogError, FieldBirth, TableBirth, Unborn};
+pub use store::{BirthDamage, Births, Catalog, CatalogError, FieldBirth, TableBirth, Unborn};
 
 /// The type of a field; fixed by the first value that is accepted, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,13 @@ pub enum FieldType {
 }
 
 impl FieldType {
+    /// The type with this number on disk.
+    fn of_byte(byte: u8) -> Option<Self> {
+        [Self::Float, Self::Integer, Self::Unsigned, Self::String, Self::Boolean]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+
     /// InfluxDB's word for the type, as error messages use it.
     pub const fn name(self) -> &'static str {
         match self {

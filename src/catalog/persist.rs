@@ -237,14 +237,7 @@ impl Record {
             3 => Self::Tag { table: take_u32(bytes)?, name: take_text(bytes)?, parquet: take_text(bytes)? },
             4 => Self::Field {
                 table: take_u32(bytes)?,
-                kind: match take(bytes, 1)?[0] {
-                    1 => FieldType::Float,
-                    2 => FieldType::Integer,
-                    3 => FieldType::Unsigned,
-                    4 => FieldType::String,
-                    5 => FieldType::Boolean,
-                    _ => return None,
-                },
+                kind: FieldType::of_byte(take(bytes, 1)?[0])?,
                 name: take_text(bytes)?,
                 parquet: take_text(bytes)?,
             },
@@ -253,23 +246,23 @@ impl Record {
     }
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
     // Names come out of bodies, which are at most 1 GiB.
     out.extend_from_slice(&(text.len() as u32).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (taken, rest) = bytes.split_at_checked(count)?;
     *bytes = rest;
     Some(taken)
 }
 
-fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
+pub fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     take(bytes, 4).map(|taken| u32_at(taken, 0))
 }
 
-fn take_text(bytes: &mut &[u8]) -> Option<Box<str>> {
+pub fn take_text(bytes: &mut &[u8]) -> Option<Box<str>> {
     let length = take_u32(bytes)? as usize;
     std::str::from_utf8(take(bytes, length)?).ok().map(Box::from)
 }

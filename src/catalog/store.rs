@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::births::Entry as Birth;
 use super::names::parquet_name;
 pub use super::persist::CatalogError;
 use super::persist::{Log, Record};
@@ -46,6 +47,17 @@ pub struct Born {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unborn;
 
+/// Births of the log that do not fit the catalog.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BirthDamage {
+    #[error("is no list of births")]
+    Unreadable,
+    #[error("brings the column {column:?} of {measurement:?}, of which the catalog knows something else")]
+    Differs { measurement: String, column: String },
+    #[error("brings the column {column:?} of {measurement:?}, but columns that were born before it are missing")]
+    Gap { measurement: String, column: String },
+}
+
 /// All buckets, tables and columns of the node.
 #[derive(Debug)]
 pub struct Catalog {
@@ -61,6 +73,8 @@ struct Known {
     table_ids: HashMap<u32, HashMap<Box<str>, u32>>,
     /// Born and not yet durable.
     unsaved: Vec<Record>,
+    /// All births since the catalog began.
+    births: u64,
 }
 
 /// A table with the indexes that births need.
@@ -81,7 +95,7 @@ impl Catalog {
     /// The file cannot be read or created, is damaged or shorter than `bytes_min`, or is of another version.
     pub fn open(dir: &Path, bytes_min: u64) -> Result<Self, CatalogError> {
         let (log, records) = Log::open(dir, bytes_min)?;
-        let mut known = Known::default();
+        let mut known = Known { births: records.len() as u64, ..Known::default() };
         for record in records {
             known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
         }
@@ -111,17 +125,46 @@ impl Catalog {
         Arc::clone(&self.known().tables[id as usize].table)
     }
 
-    /// Brings `births` into the world. What exists already is adopted.
+    /// Brings `births` into the world. What exists already is adopted. What is new goes to `queue` as a record for the log, with the number
+    /// of all births so far, before anybody else can see it: whoever comes to rely on it stands behind it in the log.
     ///
     /// # Errors
     /// A field exists with another type; nothing is born then.
-    pub fn bear(&self, births: &Births<'_>) -> Result<Vec<Born>, Unborn> {
+    pub fn bear(&self, births: &Births<'_>, queue: impl FnOnce(&[u8], u64)) -> Result<Vec<Born>, Unborn> {
         let mut known = self.known();
         if births.tables.iter().any(|birth| known.conflicts(births.bucket, birth)) {
             return Err(Unborn);
         }
+        let before = known.unsaved.len();
         let bucket = known.bear_bucket(births.bucket, births.retention);
-        Ok(births.tables.iter().map(|birth| known.bear_table(bucket, birth)).collect())
+        let born = births.tables.iter().map(|birth| known.bear_table(bucket, birth)).collect();
+        if known.unsaved.len() > before {
+            let mut record = Vec::new();
+            known.describe(bucket, before).iter().for_each(|birth| birth.encode(&mut record));
+            queue(&record, known.births);
+        }
+        Ok(born)
+    }
+
+    /// Brings the births of a record of the log into the world, those that are not there yet. `strict`: refuses a column whose predecessors are missing,
+    /// which only a damaged log can bring.
+    ///
+    /// # Errors
+    /// The record does not fit what is known; births before the one that does not fit have taken place.
+    pub fn replay(&self, mut record: &[u8], strict: bool) -> Result<(), BirthDamage> {
+        let mut known = self.known();
+        let (mut bucket, mut table) = (None, None);
+        while !record.is_empty() {
+            match Birth::decode(&mut record).ok_or(BirthDamage::Unreadable)? {
+                Birth::Bucket { name, retention } => bucket = Some(known.bear_bucket(&name, retention)),
+                Birth::Table { name } => {
+                    let birth = TableBirth { measurement: &name, tags: Vec::new(), fields: Vec::new() };
+                    table = Some(known.bear_table(bucket.ok_or(BirthDamage::Unreadable)?, &birth).table.id);
+                }
+                column => known.replay_column(table.ok_or(BirthDamage::Unreadable)?, column, strict)?,
+            }
+        }
+        Ok(())
     }
 
     /// Makes all births so far durable. Returns how many bytes of the file hold them.
@@ -204,8 +247,75 @@ impl Known {
         ordinal
     }
 
+    /// The births from the `from`th unsaved one on, all of them of one bucket, as the log carries them.
+    fn describe(&self, bucket: u32, from: usize) -> Vec<Birth> {
+        let Bucket { name, retention, .. } = &*self.buckets[bucket as usize];
+        let mut births = vec![Birth::Bucket { name: name.clone(), retention: *retention }];
+        let mut described = None;
+        // Ordinals of columns that are described; the next one of a table is the first that is not.
+        for record in &self.unsaved[from..] {
+            let table = match record {
+                Record::Tag { table, .. } | Record::Field { table, .. } => *table,
+                // A table without a column is said by the entry of its first one, which follows: no request brings an empty table.
+                Record::Bucket { .. } | Record::Table { .. } => continue,
+            };
+            let entry = &self.tables[table as usize];
+            if described != Some(table) {
+                described = Some(table);
+                births.push(Birth::Table { name: entry.table.name.clone() });
+            }
+            births.push(match record.clone() {
+                Record::Field { kind, name, parquet, .. } => {
+                    Birth::Field { ordinal: entry.fields[&name], kind, name, parquet }
+                }
+                Record::Tag { name, parquet, .. } => Birth::Tag { ordinal: entry.tags[&name], name, parquet },
+                Record::Bucket { .. } | Record::Table { .. } => continue,
+            });
+        }
+        births
+    }
+
+    fn replay_column(&mut self, table: u32, birth: Birth, strict: bool) -> Result<(), BirthDamage> {
+        let entry = &self.tables[table as usize];
+        let (found, next, name, is_same) = match &birth {
+            Birth::Tag { name, parquet, .. } => {
+                let found = entry.tags.get(name).copied();
+                let known = found.map(|ordinal| &entry.table.tags[ordinal as usize]);
+                (found, entry.table.tags.len(), name, known.is_some_and(|known| known.parquet == *parquet))
+            }
+            Birth::Field { name, parquet, kind, .. } => {
+                let found = entry.fields.get(name).copied();
+                let known = found.map(|ordinal| &entry.table.fields[ordinal as usize]);
+                let is_same = known.is_some_and(|known| known.parquet == *parquet && known.kind == *kind);
+                (found, entry.table.fields.len(), name, is_same)
+            }
+            Birth::Bucket { .. } | Birth::Table { .. } => return Ok(()),
+        };
+        let (Birth::Tag { ordinal, .. } | Birth::Field { ordinal, .. }) = &birth else { return Ok(()) };
+        let damage = || (entry.table.name.to_string(), name.to_string());
+        match found {
+            Some(_) if is_same => return Ok(()),
+            None if *ordinal as usize == next || !strict => {}
+            None => {
+                let (measurement, column) = damage();
+                return Err(BirthDamage::Gap { measurement, column });
+            }
+            Some(_) => {
+                let (measurement, column) = damage();
+                return Err(BirthDamage::Differs { measurement, column });
+            }
+        }
+        self.record(match birth {
+            Birth::Tag { name, parquet, .. } => Record::Tag { table, name, parquet },
+            Birth::Field { kind, name, parquet, .. } => Record::Field { table, kind, name, parquet },
+            Birth::Bucket { .. } | Birth::Table { .. } => return Ok(()),
+        });
+        Ok(())
+    }
+
     /// Applies a birth and remembers that it is to be saved.
     fn record(&mut self, record: Record) {
+        self.births += 1;
         self.unsaved.push(record.clone());
         let applied = self.apply(record);
         debug_assert!(applied.is_some(), "births refer to what exists");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::value::MIB;
+use super::value::{GIB, MIB};
 
 /// A cgroup v1 limit at or above this means "none" (the kernel writes i64::MAX rounded down to a page).
 const NO_LIMIT: u64 = 1 << 60;
@@ -12,6 +12,8 @@ const NO_LIMIT: u64 = 1 << 60;
 const MEMORY_LIMIT_UNKNOWN: usize = 1024 * MIB;
 
 const FLUSH_BYTES: usize = 256 * MIB;
+const BODY_BYTES: usize = 25_000_000;
+const WAL_LIMIT: usize = 8 * GIB;
 
 /// What the defaults are computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +22,14 @@ pub struct Basis {
     pub cores: usize,
     /// Bytes.
     pub memory_limit: usize,
+    /// Bytes.
+    pub wal_limit: usize,
 }
 
 impl Basis {
     pub fn of_this_machine() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { cores, memory_limit: memory_limit(Path::new("/")) }
+        Self { cores, memory_limit: memory_limit(Path::new("/")), wal_limit: WAL_LIMIT }
     }
 
     /// One lake thread keeps up with one to two shards.
@@ -39,6 +43,10 @@ impl Basis {
 
     pub fn flush_bytes(&self) -> usize {
         FLUSH_BYTES.min(self.memory_limit / 8)
+    }
+
+    pub fn body_bytes(&self) -> usize {
+        BODY_BYTES.min(self.memory_limit / 8).min(self.wal_limit / 4)
     }
 }
 
@@ -134,7 +142,7 @@ mod tests {
     #[test]
     fn threads_follow_the_cores() {
         let of = |cores| {
-            let basis = Basis { cores, memory_limit: 0 };
+            let basis = Basis { cores, memory_limit: 0, wal_limit: 0 };
             (basis.shards(), basis.lake_threads())
         };
         assert_eq!([of(1), of(2), of(3), of(4), of(8), of(16)], [(1, 1), (1, 1), (2, 1), (2, 2), (5, 3), (10, 6)]);

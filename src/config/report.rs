@@ -50,7 +50,7 @@ pub enum Problem {
     #[error(
         "{key} = {text} ({origin}) is more than {share} of {limit_key} = {limit_text} ({limit_origin}): lower the first or raise the second"
     )]
-    TooLargeForMemory {
+    TooLarge {
         key: &'static str,
         share: &'static str,
         text: String,

@@ -135,7 +135,7 @@ fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
         DeValue::Float(number) => Ok(number.to_string()),
-        DeValue::Boolean(_) => Err("true or false"),
+        DeValue::Boolean(value) => Ok(value.to_string()),
         DeValue::Datetime(_) => Err("a date"),
         DeValue::Array(_) => Err("a list"),
         DeValue::Table(_) => Err("a table"),

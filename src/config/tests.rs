@@ -8,7 +8,7 @@ use std::path::Path;
 use super::source::{gather, variable_name};
 use super::*;
 
-const BASIS: Basis = Basis { cores: 8, memory_limit: 8 * GIB };
+const BASIS: Basis = Basis { cores: 8, memory_limit: 8 * GIB, wal_limit: 8 * GIB };
 
 /// Three values per option, none of them its default: for the file, the environment and the flag.
 const SAMPLES: &[(&str, [&str; 3])] = &[
@@ -22,7 +22,9 @@ const SAMPLES: &[(&str, [&str; 3])] = &[
     ("default-retention", ["1h", "2h", "inf"]),
     ("memory-limit", ["1GiB", "2GiB", "3GiB"]),
     ("shutdown-timeout", ["1s", "2s", "3s"]),
-    ("durability", ["memory", "memory", "memory"]),
+    ("durability", ["memory", "write", "memory"]),
+    ("wal-size-limit", ["1GiB", "2GiB", "3GiB"]),
+    ("wal-skip-damaged", ["true", "true", "true"]),
     ("simd", ["portable", "auto", "portable"]),
     ("log-format", ["json", "text", "json"]),
     ("log", ["warn", "error", "debug"]),
@@ -92,9 +94,10 @@ fn defaults_follow_the_machine_and_the_memory_limit() {
 }
 
 #[test]
-fn numbers_and_inf_need_no_quotes_in_the_file() {
-    let file = "shards = 4\nmax-body-size = 1_000_000\ndefault-retention = inf\n";
+fn numbers_truths_and_inf_need_no_quotes_in_the_file() {
+    let file = "shards = 4\nmax-body-size = 1_000_000\ndefault-retention = inf\nwal-skip-damaged = true\n";
     let config = loaded(Some(file), &[], &[]).unwrap().config;
+    assert!(config.wal_skip_damaged);
     assert_eq!((config.shards, config.body_bytes_max, config.default_retention), (4, 1_000_000, None));
 }
 
@@ -114,7 +117,7 @@ fn a_file_is_refused_with_line_and_choices() {
         "FILE:3: max-body-size = \"2GiB\" is not possible: give a size from 1KiB to 1GiB, such as 25000000 or 64MiB";
     assert_eq!(message, expected);
 
-    assert_eq!(refusal("simd = true"), "FILE:1: simd is true or false; give text in quotes or a number");
+    assert_eq!(refusal("simd = 2026-01-01"), "FILE:1: simd is a date; give text in quotes or a number");
     assert!(refusal("a = 1\n[server]\n").contains("FILE:2: there is no option \"server\""));
     assert!(refusal("listen = \n").starts_with("FILE:1: not TOML: "));
     assert!(refusal("shards = 1\nshards = 2\n").starts_with("FILE:2: not TOML: duplicate key"));
@@ -142,7 +145,10 @@ fn values_that_contradict_each_other_are_refused_with_both_places() {
     assert_eq!(message, expected);
     let message = loaded(None, &[], &[("memory-limit", "192MiB"), ("max-body-size", "25MiB")]).unwrap_err();
     assert!(message.contains("max-body-size = 25MiB (flag --max-body-size) is more than an eighth"), "{message}");
-    assert!(loaded(None, &[], &[("memory-limit", "192MiB")]).is_ok(), "the smallest limit takes the default body");
+    let message = loaded(None, &[], &[("wal-size-limit", "32MiB"), ("max-body-size", "9MiB")]).unwrap_err();
+    assert!(message.contains("is more than a quarter of wal-size-limit = 32MiB"), "{message}");
+    let smallest = loaded(None, &[], &[("memory-limit", "192MiB"), ("wal-size-limit", "32MiB")]).unwrap().config;
+    assert_eq!(smallest.body_bytes_max, 8 * MIB, "the default follows the limits");
 }
 
 #[test]

@@ -128,15 +128,15 @@ pub fn show_retention(retention: &Option<Duration>) -> String {
 }
 
 pub fn durability(text: &str) -> Result<Durability, Fault> {
-    match text {
-        "memory" => Ok(Durability::Memory),
-        "sync" | "write" => Err(Fault::Because(
-            "this version has no write-ahead log yet; only memory can be promised, under which a crash loses what no flush has \
-             published"
-                .to_owned(),
-        )),
-        _ => Err(Fault::Shape),
-    }
+    Ok(match choice(text, &["sync", "write", "memory"])? {
+        "sync" => Durability::Sync,
+        "write" => Durability::Write,
+        _ => Durability::Memory,
+    })
+}
+
+pub fn yes_or_no(text: &str) -> Result<bool, Fault> {
+    text.parse().map_err(|_| Fault::Shape)
 }
 
 pub fn simd(text: &str) -> Result<Simd, Fault> {
@@ -257,8 +257,9 @@ mod tests {
         let Err(Fault::Because(why)) = simd("portabel") else { panic!("taken") };
         assert!(why.contains("did you mean portable?"), "{why}");
         assert_eq!(simd("neon"), Err(Fault::Shape));
-        let Err(Fault::Because(why)) = durability("sync") else { panic!("taken") };
-        assert!(why.contains("no write-ahead log yet"), "{why}");
+        assert_eq!(durability("write"), Ok(Durability::Write));
+        assert_eq!(durability("fsync").map_err(|_| ()), Err(()));
+        assert_eq!((yes_or_no("true"), yes_or_no("yes")), (Ok(true), Err(Fault::Shape)));
     }
 
     #[test]

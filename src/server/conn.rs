@@ -48,6 +48,7 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
         start: 0,
         progress: 0,
         out: Vec::new(),
+        unsettled: Unsettled::default(),
         asked: Asked::default(),
         work: None,
     };
@@ -71,10 +72,11 @@ enum Need {
     Room,
     /// The lake, for an answer to a flush.
     Flush,
-    /// Memory, for the request whose body is complete.
-    Memory {
+    /// Memory or log, for the request whose body is complete; `refusal` if they do not come.
+    Space {
         body: Range<usize>,
         consumed: usize,
+        refusal: Response,
     },
     End(End),
 }
@@ -83,8 +85,8 @@ enum Need {
 enum Done {
     /// To its end, or to a need of its own.
     Need(Option<Need>),
-    /// Nowhere: there is no memory for it now.
-    Busy,
+    /// Nowhere: there is no room for it now. The answer is for when that lasts.
+    Busy(Response),
 }
 
 /// What happens when the body is complete.
@@ -103,6 +105,17 @@ struct Asked {
     request_id: String,
 }
 
+/// Answers that may not be sent before the log is durable.
+#[derive(Default)]
+struct Unsettled {
+    /// When the requests were complete, one per answer.
+    began: Vec<Instant>,
+    /// Where in `Conn::out` the first of these answers begins.
+    from: usize,
+    /// Up to where the log must be durable.
+    position: u64,
+}
+
 struct Conn<'a> {
     shard: &'a Shard,
     connection: &'a Connection,
@@ -114,6 +127,7 @@ struct Conn<'a> {
     progress: usize,
     /// Answers not sent yet.
     out: Vec<u8>,
+    unsettled: Unsettled,
     asked: Asked,
     work: Option<Work>,
 }
@@ -123,17 +137,19 @@ impl Conn<'_> {
     async fn run(&mut self) -> Option<End> {
         loop {
             let need = self.advance();
-            self.send().await?;
+            if let Some(end) = self.send().await? {
+                return Some(end);
+            }
             let end = match need {
                 Need::Bytes(missing) => self.receive(missing).await?,
                 Need::Room => None,
                 Need::Flush => self.flush().await,
-                Need::Memory { body, consumed } => self.complete_later(body, consumed).await,
+                Need::Space { body, consumed, refusal } => self.complete_later(body, consumed, refusal).await,
                 Need::End(end) => Some(end),
             };
             if let Some(end) = end {
-                self.send().await?;
-                return Some(end);
+                let sooner = self.send().await?;
+                return sooner.or(Some(end));
             }
         }
     }
@@ -157,7 +173,7 @@ impl Conn<'_> {
                 Event::Body { body, consumed } => {
                     let body = self.start + body.start..self.start + body.end;
                     match self.complete(body.clone()) {
-                        Done::Busy => Some(Need::Memory { body, consumed }),
+                        Done::Busy(refusal) => Some(Need::Space { body, consumed, refusal }),
                         Done::Need(need) => {
                             self.start += consumed;
                             need
@@ -201,50 +217,53 @@ impl Conn<'_> {
         let shard = self.shard;
         let is_write = plan.is_write();
         let began = Instant::now();
-        // The number before the epoch: a later request never has both smaller.
-        let request = shard.node.next_request();
-        shard.follow_epoch();
-        let stamp = Stamp { now_ns: now_ns(), request };
-        let now_ns = stamp.now_ns;
+        let epoch = shard.follow_epoch();
+        let now_ns = now_ns();
         let bytes = body.len();
         let outcome = self.buf.padded(body, |padded| {
             let body = Padded::new(padded, bytes).expect("a pooled buffer has its padding");
-            shard.ingest.borrow_mut().run(&plan, body, stamp)
+            shard.ingest.borrow_mut().run(&plan, body, Stamp { now_ns, epoch })
         });
         match outcome {
             Outcome::Flush => Done::Need(Some(Need::Flush)),
-            Outcome::Busy => {
+            Outcome::Busy(refusal) => {
                 self.work = Some(Work::Run(plan));
-                Done::Busy
+                Done::Busy(refusal)
             }
-            Outcome::Reply(response) => {
+            Outcome::Reply { response, position } => {
                 if is_write {
-                    shard.wrote(has_stored(&response));
-                    shard.node.context.metrics.write_seconds.observe(began.elapsed().as_secs_f64());
+                    shard.wrote(position, has_stored(&response));
+                    self.hold(began, position);
                 }
                 Done::Need(self.answer(response, now_ns).map(Need::End))
             }
         }
     }
 
-    /// Tries a request again until there is memory for it, or time is up. Its socket is not read meanwhile.
-    async fn complete_later(&mut self, body: Range<usize>, consumed: usize) -> Option<End> {
+    /// The next answer is that of a write, which may not leave before the log is durable up to `position`.
+    fn hold(&mut self, began: Instant, position: u64) {
+        if self.unsettled.began.is_empty() {
+            self.unsettled.from = self.out.len();
+        }
+        self.unsettled.began.push(began);
+        self.unsettled.position = self.unsettled.position.max(position);
+    }
+
+    /// Tries a request again until there is room for it, or time is up. Its socket is not read meanwhile.
+    async fn complete_later(&mut self, body: Range<usize>, consumed: usize, refusal: Response) -> Option<End> {
         self.wait(Wait::Node);
         let began = Instant::now();
-        let done = loop {
-            self.shard.node.flush_for_memory();
+        let mut done = Done::Busy(refusal);
+        while matches!(done, Done::Busy(_)) && began.elapsed() < MEMORY_WAIT {
+            self.shard.node.flush_for_room();
             tokio::time::sleep(MEMORY_WAIT_STEP).await;
-            let done = self.complete(body.clone());
-            if !matches!(done, Done::Busy) || began.elapsed() > MEMORY_WAIT {
-                break done;
-            }
-        };
+            done = self.complete(body.clone());
+        }
         self.start += consumed;
         match done {
-            Done::Busy => {
+            Done::Busy(refusal) => {
                 self.work = None;
-                let response = self.shard.ingest.borrow().overloaded();
-                self.answer(response, now_ns())
+                self.answer(refusal, now_ns())
             }
             Done::Need(Some(Need::End(end))) => Some(end),
             // A write needs nothing else.
@@ -302,10 +321,11 @@ impl Conn<'_> {
         }
     }
 
-    /// Sends the answers that wait.
-    async fn send(&mut self) -> Option<()> {
+    /// Sends the answers that wait, once they may leave. Says how the connection ends if the log has failed; `None`: it is gone.
+    async fn send(&mut self) -> Option<Option<End>> {
+        let end = self.settle().await;
         if self.out.is_empty() {
-            return Some(());
+            return Some(end);
         }
         self.wait(Wait::Answer);
         let (result, mut out) = self.connection.stream.write_all(std::mem::take(&mut self.out)).await;
@@ -313,7 +333,27 @@ impl Conn<'_> {
         out.clear();
         out.shrink_to(ANSWER_BYTES_MAX);
         self.out = out;
-        result.ok()
+        result.ok().map(|()| end)
+    }
+
+    /// Waits until the log holds what the answers say. If it never will, one answer says that instead of them.
+    async fn settle(&mut self) -> Option<End> {
+        if self.unsettled.began.is_empty() {
+            return None;
+        }
+        let position = std::mem::take(&mut self.unsettled.position);
+        if position > 0 {
+            self.wait(Wait::Node);
+        }
+        let settled = self.shard.durable(position).await;
+        let seconds = &self.shard.node.context.metrics.write_seconds;
+        self.unsettled.began.drain(..).for_each(|began| seconds.observe(began.elapsed().as_secs_f64()));
+        if settled.is_ok() {
+            return None;
+        }
+        self.out.truncate(self.unsettled.from);
+        let response = self.shard.ingest.borrow().poisoned();
+        Some(self.answer_last(response))
     }
 
     /// Reads what comes next; says so if the connection ends instead. `None`: it is gone.

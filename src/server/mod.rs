@@ -1,16 +1,18 @@
 //! The node as a whole: the order in which its parts are born, and in which they end.
 //!
-//! Birth: signals, data directory, manifest (read), catalog, lake (with its recovery), io_uring, port, shards, start line. Nothing listens before
-//! what it needs is there, and what fails stops the start with a sentence.
+//! Birth: signals, data directory, manifest (read), catalog, lake (with its recovery), io_uring, port, shards, replay of the log, the log
+//! itself, start line. While the log is replayed the port is open and writes get 503. What fails stops the start with a sentence.
 //!
 //! Death: accepting ends, idle connections close, requests in flight are finished (or cut), each shard leaves its last epoch, the
-//! lake publishes it, the data directory is released.
+//! lake publishes it, the log is written out and what the lake has of it removed, the data directory is released.
 
 mod conn;
 mod connections;
+mod durable;
 mod epoch;
 mod lock;
 mod node;
+mod recovery;
 mod request_id;
 mod shard;
 mod signal;
@@ -29,10 +31,12 @@ use crate::config::Config;
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Bound, Ring, RingError};
-use crate::write;
+use crate::wal::WalError;
+use crate::write::{self, Keeper, Readiness};
 
 use lock::{DataDir, LockError};
 use node::{Life, Node};
+use recovery::RecoveryError;
 use signal::Stop;
 
 /// Connections get this part of the shutdown's time; the rest is the lake's.
@@ -56,6 +60,12 @@ pub enum ServerError {
     Bind(#[from] BindError),
     #[error("the system refused {what} that the node needs: {error}; look at its limits (ulimit -a, cgroup pids.max)")]
     System { what: &'static str, error: io::Error },
+    #[error(transparent)]
+    Log(#[from] WalError),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    #[error("{0}")]
+    Poisoned(Arc<str>),
     #[error("{count} shards did not end within {} s after their connections were cut; what they held is not published", CUT_GRACE.as_secs())]
     Stuck { count: usize },
 }
@@ -77,16 +87,34 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
     Ring::probe()?;
     let bound = Bound::bind(node.context.config.listen)?;
+    tracing::info!(address = %bound.address(), "the port is open");
     let shards = start_shards(&node, &bound)?;
-    say_started(&node, &data_dir, &bound);
-    let stop = serve(&node, &signals);
+    let stop = match recovery::run(&node, data_dir.path(), &signals)? {
+        Some(stop) => stop,
+        None => {
+            say_started(&node, &data_dir, &bound);
+            serve(&node, &signals)
+        }
+    };
     let began = Instant::now();
     node.set_life(Life::Stopping);
     tracing::info!(signal = stop.name(), "stopping: finishing requests and publishing what is in memory");
     end_shards(&node, &bound, &drained, shards, began)?;
+    finish(node, began)
+}
+
+/// The last steps, by the only thread that is left of those that serve.
+fn finish(node: Arc<Node>, began: Instant) -> Result<(), ServerError> {
+    let failure = node.log_failure();
     let timeout = node.context.config.shutdown_timeout;
-    if let Some(node) = Arc::into_inner(node) {
-        node.lake.finish(began + timeout)?;
+    if let Some(Node { context, lake, .. }) = Arc::into_inner(node) {
+        lake.finish(began + timeout)?;
+        if let Some(log) = Arc::into_inner(context.keeper).and_then(Keeper::into_log) {
+            log.finish();
+        }
+    }
+    if let Some(failure) = failure {
+        return Err(ServerError::Poisoned(failure));
     }
     tracing::info!("stopped: everything is published");
     Ok(())
@@ -103,12 +131,23 @@ impl Node {
         let metrics = Metrics::new(&budget);
         // Nothing of the lake is changed before the catalog has proved to hold what its committed files rely on.
         let inspected = lake::inspect(data_dir.path())?;
+        recovery::check_state(data_dir.path(), &inspected)?;
         let catalog = Arc::new(Catalog::open(data_dir.state(), inspected.catalog_bytes_min())?);
+        let keeper = Arc::new(Keeper::default());
         let options = lake::Options { threads: config.lake_threads, shards: config.shards };
-        let lake = Lake::start(inspected, options, Arc::clone(&catalog), Arc::clone(&metrics), Arc::clone(&budget))?;
+        let lake = Lake::start(
+            inspected,
+            options,
+            Arc::clone(&catalog),
+            Arc::clone(&metrics),
+            Arc::clone(&budget),
+            recovery::frees_log(&keeper),
+        )?;
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
-        let context = write::Context { config: Arc::new(config), catalog, metrics, budget, kernel };
+        let readiness = Arc::new(Readiness::new(node::now_ns()));
+        let config = Arc::new(config);
+        let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness };
         Ok(Self::new(context, lake, drained))
     }
 }

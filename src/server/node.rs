@@ -1,13 +1,16 @@
 //! What all threads of the node share.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
 use tokio::sync::Notify;
 
+use super::durable::Watches;
 use super::epoch::Epochs;
 use crate::lake::Lake;
+use crate::wal::Wal;
 use crate::write;
 
 /// The node's ages, in order.
@@ -28,8 +31,8 @@ pub struct Node {
     pub context: write::Context,
     pub lake: Lake,
     pub epochs: Epochs,
-    /// The last request number given.
-    requests: AtomicU64,
+    /// How the log tells the shards that it has moved.
+    pub watches: Arc<Watches>,
     life: AtomicU8,
     /// One per shard: look at the epoch and at the node's life.
     wakes: Vec<Notify>,
@@ -42,12 +45,8 @@ impl Node {
         let shards = context.config.shards;
         let epochs = Epochs::new(lake.epoch_floor(), now_ms(), shards);
         let wakes = (0..shards).map(|_| Notify::new()).collect();
-        Self { context, lake, epochs, requests: AtomicU64::new(0), life: AtomicU8::new(0), wakes, drained }
-    }
-
-    /// The number of a request that is about to write: it has a later one than every request answered before.
-    pub fn next_request(&self) -> u64 {
-        self.requests.fetch_add(1, Ordering::SeqCst) + 1
+        let watches = Arc::new(Watches::new(shards));
+        Self { context, lake, epochs, watches, life: AtomicU8::new(0), wakes, drained }
     }
 
     pub fn life(&self) -> Life {
@@ -71,10 +70,17 @@ impl Node {
         left
     }
 
+    /// A flush whose new epoch lies above `epoch` too.
+    pub fn flush_above(&self, epoch: u64) {
+        self.epochs.bump(now_ms().max(epoch + 1));
+        self.wake_shards();
+    }
+
     /// A flush when the open tables have reached their size, or when they are what fills the memory.
     pub fn flush_if_full(&self) {
         let config = &self.context.config;
         let budget = &self.context.budget;
+        self.flush_for_log();
         if budget.total() > budget.bytes_max() - budget.bytes_max() / 4 {
             self.flush_for_memory();
         } else {
@@ -82,8 +88,23 @@ impl Node {
         }
     }
 
-    /// A flush for a request that finds no memory, unless the open tables are too small to be what fills it.
-    pub fn flush_for_memory(&self) {
+    /// A flush for a request that finds no room in memory or log.
+    pub fn flush_for_room(&self) {
+        self.flush_for_log();
+        self.flush_for_memory();
+    }
+
+    /// A flush when the log is filling up, unless the lake is still at work on what was sealed before: that frees segments too.
+    fn flush_for_log(&self) {
+        let is_tight = self.context.keeper.log().is_some_and(Wal::is_tight);
+        let left = || self.epochs.turn().previous <= self.lake.progress().borrow().committed;
+        if is_tight && self.epochs.has_written() && left() {
+            self.flush_from(0);
+        }
+    }
+
+    /// A flush, unless the open tables are too small to be what fills the memory.
+    fn flush_for_memory(&self) {
         let bytes_max = self.context.budget.bytes_max();
         self.flush_from(self.context.config.flush_bytes.min(bytes_max / 16));
     }
@@ -93,6 +114,11 @@ impl Node {
         if self.epochs.bump_from(current, now_ms()).is_some() {
             self.wake_shards();
         }
+    }
+
+    /// Why nothing is acknowledged any more; `None` while the log works.
+    pub fn log_failure(&self) -> Option<Arc<str>> {
+        self.context.keeper.log().and_then(Wal::failure)
     }
 
     fn wake_shards(&self) {

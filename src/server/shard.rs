@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::conn;
 use super::connections::{Connections, SWEEP_INTERVAL};
+use super::durable::{Poisoned, Waiting};
 use super::node::{Life, Node};
 use super::request_id::RequestIds;
 use crate::http;
@@ -28,6 +29,9 @@ const FRAMING_BYTES_MAX: usize = 64 << 10;
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Between two looks whether the last parts have left; they do so when the log's last group is durable.
+const HAND_OVER_STEP: Duration = Duration::from_millis(2);
+
 /// Sweeps between two looks at buffers that nobody needs.
 const SWEEPS_PER_TRIM: u32 = 40;
 
@@ -39,6 +43,7 @@ pub struct Shard {
     pub ingest: RefCell<Ingest>,
     pub request_ids: RefCell<RequestIds>,
     pub connections: Connections,
+    waiting: Waiting,
     /// The epoch that the open tables belong to.
     epoch: Cell<u64>,
     accepts: Cell<bool>,
@@ -49,6 +54,7 @@ pub async fn run(node: Arc<Node>, index: usize, seed: [u8; 8], bound: Bound) {
     let shard = Rc::new(Shard::new(node, index, seed));
     net::spawn(accept(Rc::clone(&shard), Listener::from(bound)));
     net::spawn(sweep(Rc::clone(&shard)));
+    net::spawn(follow_log(Rc::clone(&shard)));
     shard.watch().await;
 }
 
@@ -63,6 +69,7 @@ impl Shard {
             ingest: RefCell::new(Ingest::new(context.clone())),
             request_ids: RefCell::new(RequestIds::new(seed)),
             connections: Connections::default(),
+            waiting: Waiting::default(),
             epoch: Cell::new(node.epochs.current()),
             accepts: Cell::new(true),
             node,
@@ -78,33 +85,52 @@ impl Shard {
                 Life::Serving => {}
                 Life::Stopping => self.connections.end_idle(),
                 Life::Cutting => self.connections.cut(),
-                Life::Ending => return,
+                Life::Ending => return self.hand_over_all().await,
             }
             self.report_if_drained();
             self.node.woken(self.index).await;
         }
     }
 
-    /// Seals and hands over what was written in an epoch that the node has left. To be called before each write.
-    pub fn follow_epoch(&self) {
+    /// Seals and hands over what was written in an epoch that the node has left, and returns the one to write in. To be called before
+    /// each write.
+    pub fn follow_epoch(&self) -> u64 {
         let own = self.epoch.get();
         if self.node.epochs.current() == own {
-            return;
+            return own;
         }
         let turn = self.node.epochs.turn();
         let mut ingest = self.ingest.borrow_mut();
         // Without tables too: the lake waits for every shard.
-        self.node.lake.submit(Part { shard: self.index, epoch: own, tables: ingest.seal() });
+        self.hand_over(Part { shard: self.index, epoch: own, tables: ingest.seal() });
         if turn.previous > own {
             // Epochs that came and went unseen: nothing was written in them here.
-            self.node.lake.submit(Part { shard: self.index, epoch: turn.previous, tables: Vec::new() });
+            self.hand_over(Part { shard: self.index, epoch: turn.previous, tables: Vec::new() });
         }
         self.epoch.set(turn.current);
         self.node.epochs.entered(self.index, turn.current, ingest.open_bytes());
+        turn.current
     }
 
-    /// A write has been answered; `has_stored`: the open tables may have changed.
-    pub fn wrote(&self, has_stored: bool) {
+    fn hand_over(&self, part: Part) {
+        self.waiting.hand_over(&self.node, self.index, part);
+    }
+
+    /// Waits until the lake has all parts, which only a log that fails can prevent.
+    async fn hand_over_all(&self) {
+        while self.waiting.has_parts() && self.node.log_failure().is_none() {
+            tokio::time::sleep(HAND_OVER_STEP).await;
+        }
+    }
+
+    /// Until the log is durable up to `position`.
+    pub async fn durable(&self, position: u64) -> Result<(), Poisoned> {
+        self.waiting.durable(&self.node, self.index, position).await
+    }
+
+    /// A write has run and has its place in the log; `has_stored`: the open tables may have changed.
+    pub fn wrote(&self, position: u64, has_stored: bool) {
+        self.waiting.queued(position);
         if has_stored {
             let open_bytes = self.ingest.borrow().open_bytes();
             self.node.epochs.wrote(self.index, open_bytes);
@@ -115,7 +141,7 @@ impl Shard {
     /// Waits until everything that was acknowledged before the call is in the lake.
     ///
     /// # Errors
-    /// The lake's sentence when an attempt to publish fails meanwhile (it tries again on its own), or that the node ends.
+    /// The lake's sentence when an attempt to publish fails meanwhile (it tries again on its own), the log's, or that the node ends.
     pub async fn flush(&self) -> Result<(), Arc<str>> {
         let mut progress = self.node.lake.progress();
         let failed_before = progress.borrow().failed_attempts;
@@ -130,6 +156,9 @@ impl Shard {
                 if now.failed_attempts > failed_before {
                     return Err(now.failure.clone().unwrap_or_else(|| "an attempt to publish failed".into()));
                 }
+            }
+            if let Some(failure) = self.node.log_failure() {
+                return Err(failure);
             }
             if self.node.life() >= Life::Cutting {
                 return Err("the node is ending; it publishes what it can before it does".into());
@@ -155,6 +184,13 @@ impl Shard {
         self.connections.leave(number);
         connections_open.dec();
         self.report_if_drained();
+    }
+}
+
+async fn follow_log(shard: Rc<Shard>) {
+    loop {
+        shard.node.watches.moved(shard.index).await;
+        shard.waiting.go_on(&shard.node, shard.index);
     }
 }
 

@@ -11,9 +11,9 @@ mod series;
 mod writer;
 
 pub use open::Tables;
-pub use reject::{COLUMNS_MAX, Expired, Rejects, SchemaReject};
+pub use reject::{COLUMNS_MAX, Expired, Ordinals, Rejects, SchemaReject};
 pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, Strings, TagPair, Values};
-pub use writer::{Committed, Rules, Writer};
+pub use writer::{Committed, Journal, Rules, Unlogged, Writer};
 
 /// Position that stands for "none" in index types.
 const NONE: u32 = u32::MAX;

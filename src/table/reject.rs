@@ -1,5 +1,7 @@
 //! What a request's answer says of points that were not written.
 
+use std::ops::Range;
+
 use crate::line::grammar::STRING_BYTES_MAX;
 
 /// Most tags and fields of a table. Parquet repeats a table's whole schema in every file, and no reader is served by more; without
@@ -17,6 +19,36 @@ pub struct Rejects {
     pub schema: Option<SchemaReject>,
     /// A field `time` was left out of a point whose other fields were stored.
     pub time_field: Option<SchemaReject>,
+}
+
+/// Which points of a body: 0 is the first. Ascending, kept as runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ordinals {
+    runs: Vec<Range<u64>>,
+}
+
+impl Ordinals {
+    /// Adds a point behind all others.
+    pub fn push(&mut self, ordinal: u64) {
+        self.push_run(ordinal..ordinal + 1);
+    }
+
+    /// Adds a run of points behind all others.
+    pub fn push_run(&mut self, run: Range<u64>) {
+        match self.runs.last_mut() {
+            Some(last) if last.end == run.start => last.end = run.end,
+            _ => self.runs.push(run),
+        }
+    }
+
+    pub fn runs(&self) -> &[Range<u64>] {
+        &self.runs
+    }
+
+    /// How many points.
+    pub fn count(&self) -> u64 {
+        self.runs.iter().map(|run| run.end - run.start).sum()
+    }
 }
 
 /// The points that retention refused.

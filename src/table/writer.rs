@@ -1,20 +1,18 @@
-//! One request's way into the open tables.
+//! One request's way into the open tables: its beginning, and its end by commit or roll-back. What happens point by point is in `sink`.
 
+mod sink;
+
+use std::ops::Range;
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
 
 use super::NONE;
-use super::open::{FieldSlot, OpenBucket, OpenTable, Tables};
-use super::reject::{Expired, Rejects, SchemaReject};
-use super::seal::{Run, TagPair, Values};
-use super::series::SeriesAt;
+use super::open::{OpenBucket, OpenTable, Tables};
+use super::reject::{Ordinals, Rejects, SchemaReject};
+use super::seal::{Run, TagPair};
 use crate::budget::Reservation;
-use crate::catalog::{Births, Catalog, FieldBirth, FieldType, TableBirth, Unborn};
-use crate::line::grammar::STRING_BYTES_MAX;
-use crate::line::{
-    Key, MEASUREMENT_ESCAPES, Padded, STRING_ESCAPES, Sink, TAG_ESCAPES, Vector, equal_prefix, unescape,
-};
+use crate::catalog::{Births, Catalog, FieldBirth, TableBirth, Unborn};
 
 /// What a bucket takes.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +21,27 @@ pub struct Rules {
     pub time_ns_min: Option<i64>,
     /// Retention of the bucket, should the request bring it into the world.
     pub retention: Option<Duration>,
+}
+
+/// Where a commit leaves its traces, in this order.
+pub trait Journal {
+    /// New columns: a record for the log, and the number of all births so far. Nobody else sees them yet.
+    fn births(&mut self, record: &[u8], births: u64);
+
+    /// The request itself. Returns its number: the later of two requests wins where they write one point.
+    fn request(&mut self) -> u64;
+}
+
+/// A request without a log, by its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlogged(pub u64);
+
+impl Journal for Unlogged {
+    fn births(&mut self, _: &[u8], _: u64) {}
+
+    fn request(&mut self) -> u64 {
+        self.0
+    }
 }
 
 /// What a commit has written.
@@ -59,6 +78,8 @@ const COLUMN_BIRTH_BYTES: usize = 512;
 /// A series: its place in the indexes and in the cache of keys; and each of its tags: number, value, index of values.
 const SERIES_BIRTH_BYTES: usize = 96;
 const TAG_BYTES: usize = 32;
+/// A run of points that never comes.
+const NEVER: Range<u64> = u64::MAX..u64::MAX;
 /// A request asks the budget for this much at once when its births outgrow what it has.
 const GROW_BYTES: usize = 1 << 20;
 
@@ -91,6 +112,14 @@ pub struct Writer<'a> {
 
     points: u64,
     rejects: Rejects,
+    dropped: Ordinals,
+    /// A verdict that was given before: these points are passed over, and no other is judged by it.
+    verdict: Ordinals,
+    /// The run of it that comes next, and its number.
+    passed_over: Range<u64>,
+    next_verdict: usize,
+    /// Memory is taken over the limit.
+    by_force: bool,
     /// Bytes that the request has taken from the budget, and those of them that births may still use.
     granted: usize,
     allowance: usize,
@@ -111,11 +140,42 @@ impl Tables {
         rules: Rules,
         body_bytes: usize,
     ) -> Option<Writer<'a>> {
-        // Usual lines become smaller than they were; the shortest ones (`m f=1`) grow a few times. The commit sets what it really is.
-        let allowance = body_bytes.saturating_mul(2).saturating_add(GROW_BYTES);
+        let allowance = allowance(body_bytes);
+        if self.memory.try_grow(allowance) { self.open(bucket, catalog, rules, allowance) } else { None }
+    }
+
+    /// A writer for a request that has got its verdict before: the points `dropped` are passed over, and no rule is applied. `by_force`: takes
+    /// memory over the limit, for when nobody is left who could give some back.
+    pub fn replayer<'a>(
+        &'a mut self,
+        bucket: &'a str,
+        catalog: &'a Catalog,
+        dropped: Ordinals,
+        body_bytes: usize,
+        by_force: bool,
+    ) -> Option<Writer<'a>> {
+        let allowance = allowance(body_bytes);
         if !self.memory.try_grow(allowance) {
-            return None;
+            if !by_force {
+                return None;
+            }
+            self.memory.set(self.memory.bytes() + allowance);
         }
+        let mut writer = self.open(bucket, catalog, Rules { time_ns_min: None, retention: None }, allowance)?;
+        writer.by_force = by_force;
+        writer.verdict = dropped;
+        writer.passed_over = writer.verdict.runs().first().cloned().unwrap_or(NEVER);
+        Some(writer)
+    }
+
+    /// A writer that has been granted `allowance`.
+    fn open<'a>(
+        &'a mut self,
+        bucket: &'a str,
+        catalog: &'a Catalog,
+        rules: Rules,
+        allowance: usize,
+    ) -> Option<Writer<'a>> {
         if !self.buckets.contains_key(bucket) {
             self.buckets.insert(bucket.into(), OpenBucket::default());
         }
@@ -140,6 +200,11 @@ impl Tables {
             time_field: false,
             points: 0,
             rejects: Rejects::default(),
+            dropped: Ordinals::default(),
+            verdict: Ordinals::default(),
+            passed_over: NEVER,
+            next_verdict: 0,
+            by_force: false,
             granted: allowance,
             allowance,
             starved: false,
@@ -150,16 +215,23 @@ impl Tables {
     }
 }
 
+/// Memory that a body is granted. Usual lines become smaller than they were; the shortest ones (`m f=1`) grow a few times. The commit sets
+/// what it really is.
+fn allowance(body_bytes: usize) -> usize {
+    body_bytes.saturating_mul(2).saturating_add(GROW_BYTES)
+}
+
 impl Writer<'_> {
-    /// Makes the points visible, births first. `request` is the request's number: the later of two wins where they write one point.
+    /// Makes the points visible: births first, then the request.
     ///
     /// # Errors
     /// Another shard has given a field of this request another type meanwhile. Everything was taken back; read the body again.
-    pub fn commit(mut self, request: u64) -> Result<Committed, Unborn> {
-        if let Err(unborn) = self.bear() {
+    pub fn commit(mut self, journal: &mut impl Journal) -> Result<Committed, Unborn> {
+        if let Err(unborn) = self.bear(journal) {
             self.roll_back_and_learn();
             return Err(unborn);
         }
+        let request = journal.request();
         for table in std::mem::take(&mut self.touched) {
             let table = &mut self.bucket.tables[table as usize];
             let first_row = std::mem::replace(&mut table.mark, NONE);
@@ -177,19 +249,33 @@ impl Writer<'_> {
         Ok(Committed { points: self.points, rejects: std::mem::take(&mut self.rejects) })
     }
 
-    /// Brings provisional tables and columns into the catalog and takes over its numbers.
-    fn bear(&mut self) -> Result<(), Unborn> {
+    /// Most bytes of the record of births that a commit would queue; 0 if it brings none.
+    pub fn births_bytes_max(&self) -> usize {
+        let tables = self.provisional();
+        if tables.is_empty() { 0 } else { self.births(&tables).record_bytes_max() }
+    }
+
+    /// Tables of the request that are not born, or have columns that are not.
+    fn provisional(&self) -> Vec<u32> {
         let provisional = |table: &&u32| self.bucket.tables[**table as usize].is_provisional();
-        let tables: Vec<u32> = self.touched.iter().filter(provisional).copied().collect();
-        if tables.is_empty() {
-            return Ok(());
-        }
-        let births = Births {
+        self.touched.iter().filter(provisional).copied().collect()
+    }
+
+    fn births(&self, tables: &[u32]) -> Births<'_> {
+        Births {
             bucket: self.name,
             retention: self.rules.retention,
             tables: tables.iter().map(|table| births_of(&self.bucket.tables[*table as usize])).collect(),
-        };
-        let born = self.catalog.bear(&births)?;
+        }
+    }
+
+    /// Brings provisional tables and columns into the catalog and takes over its numbers.
+    fn bear(&mut self, journal: &mut impl Journal) -> Result<(), Unborn> {
+        let tables = self.provisional();
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let born = self.catalog.bear(&self.births(&tables), |record, births| journal.births(record, births))?;
         for (number, born) in tables.iter().zip(born) {
             let table = &mut self.bucket.tables[*number as usize];
             let (tags_born, fields_born) = (table.tags_born, table.fields_born);
@@ -225,150 +311,23 @@ impl Writer<'_> {
         self.take_back(0);
     }
 
-    #[inline(always)]
-    fn select(&mut self, at: SeriesAt) {
-        let table = &mut self.bucket.tables[at.table as usize];
-        self.row = table.time.len() as u32;
-        if table.mark == NONE {
-            table.mark = self.row;
-            self.touched.push(at.table);
-        }
-        self.table = at.table;
-        self.series = at.series;
-        self.before = NONE;
-        self.written = NONE;
+    /// The points that were dropped so far.
+    pub fn dropped(&self) -> &Ordinals {
+        &self.dropped
     }
 
-    /// The series of a key that was taken apart.
-    fn intern(&mut self, key: &Key<'_>) -> SeriesAt {
-        let measurement = unescape(key.measurement, MEASUREMENT_ESCAPES);
-        // The parser has checked the line: names are UTF-8, and unescaping keeps them so.
-        let measurement = String::from_utf8_lossy(&measurement);
-        let (number, opened) = self.bucket.open(self.catalog, self.name, &measurement);
-        if opened {
-            self.undo.push(Undo::Table);
-            self.pay(TABLE_BIRTH_BYTES + self.bucket.tables[number as usize].fields.len() * COLUMN_BIRTH_BYTES);
-        }
-        let mut tags = std::mem::take(&mut self.scratch);
-        tags.clear();
-        for tag in &key.tags {
-            let pair = self.tag(number, &unescape(tag.key, TAG_ESCAPES), &unescape(tag.value, TAG_ESCAPES));
-            tags.push(pair);
-        }
-        tags.sort_unstable_by_key(|pair| pair.tag);
-        let (series, new) = self.bucket.tables[number as usize].series.intern(&tags, self.hasher);
-        if new {
-            self.undo.push(Undo::Series { table: number });
-        }
-        self.scratch = tags;
-        SeriesAt { table: number, series }
+    /// Points so far, dropped ones too.
+    pub fn points(&self) -> u64 {
+        self.points + self.rejects.dropped
     }
 
-    fn tag(&mut self, number: u32, key: &[u8], value: &[u8]) -> TagPair {
-        let key = String::from_utf8_lossy(key);
-        let table = &mut self.bucket.tables[number as usize];
-        let known = table.tag_by_name.get(&*key).copied();
-        if known.is_none() && table.is_full() {
-            let (measurement, column) = (table.name.clone(), Box::from(&*key));
-            self.reject.get_or_insert(SchemaReject::TooManyColumns { measurement, column });
-            // Any pair will do: the point is dropped, and what stands for its series with it.
-            return TagPair { tag: 0, value: 0 };
-        }
-        let tag = known.unwrap_or_else(|| {
-            self.undo.push(Undo::Tag { table: number });
-            table.add_tag(&key, NONE)
-        });
-        let (value, new) = table.tags[tag as usize].values.intern(value, self.hasher);
-        if new {
-            self.undo.push(Undo::TagValue { table: number, tag });
-        }
-        if known.is_none() {
-            self.pay(COLUMN_BIRTH_BYTES);
-        }
-        TagPair { tag, value }
+    /// Bytes that the request has taken from the budget so far.
+    pub fn granted(&self) -> usize {
+        self.granted
     }
 
-    /// Takes memory for something that a body's size does not bound.
-    fn pay(&mut self, bytes: usize) {
-        if self.allowance < bytes {
-            let more = bytes.max(GROW_BYTES);
-            if !self.memory.try_grow(more) {
-                self.starved = true;
-                return;
-            }
-            self.granted += more;
-            self.allowance += more;
-        }
-        self.allowance -= bytes;
-    }
-
-    /// The values that a value of `kind` goes to, unless it is refused.
-    #[inline(always)]
-    fn values(&mut self, kind: FieldType) -> Option<&mut Values> {
-        let slot = match self.target {
-            Target::Field(slot) => slot,
-            Target::NewField if self.starved => return None,
-            Target::NewField if self.bucket.tables[self.table as usize].is_full() => {
-                self.no_room();
-                return None;
-            }
-            Target::NewField => self.bear_field(kind),
-            Target::Time => return None,
-        };
-        let row = self.row;
-        let known = self.bucket.tables[self.table as usize].fields[slot as usize].kind;
-        if known != kind {
-            self.conflict(slot, kind, known);
-            return None;
-        }
-        let field = &mut self.bucket.tables[self.table as usize].fields[slot as usize];
-        if field.column.has(row) {
-            pop_last(field.column.values_mut());
-            return Some(field.column.values_mut());
-        }
-        field.previous = self.written;
-        self.written = slot;
-        Some(field.column.extend_to(row))
-    }
-
-    #[cold]
-    fn bear_field(&mut self, kind: FieldType) -> u32 {
-        let name = String::from_utf8_lossy(&self.new_field).into_owned();
-        self.undo.push(Undo::Field { table: self.table });
-        let table = &mut self.bucket.tables[self.table as usize];
-        let slot = table.add_field(FieldSlot::new(&name, NONE, kind));
-        self.pay(COLUMN_BIRTH_BYTES);
-        self.follow(slot);
-        slot
-    }
-
-    #[cold]
-    fn conflict(&mut self, slot: u32, given: FieldType, known: FieldType) {
-        let table = &self.bucket.tables[self.table as usize];
-        let field = table.fields[slot as usize].name.clone();
-        let measurement = table.name.clone();
-        self.reject.get_or_insert(SchemaReject::Conflict {
-            measurement,
-            field,
-            given: given.name(),
-            known: known.name(),
-        });
-    }
-
-    /// Remembers that field `slot` came after the field before.
-    fn follow(&mut self, slot: u32) {
-        let table = &mut self.bucket.tables[self.table as usize];
-        match table.fields.get_mut(self.before as usize) {
-            Some(before) => before.next = slot,
-            None => table.first_field = slot,
-        }
-        self.before = slot;
-        self.target = Target::Field(slot);
-    }
-
-    /// Drops the point in progress with everything that it bore.
-    #[cold]
-    fn drop_point(&mut self, time_ns: i64, expired: bool) {
+    /// Takes the point in progress back, with everything that it bore.
+    fn undo_point(&mut self) {
         let table = &mut self.bucket.tables[self.table as usize];
         // The list may lead through a field twice (a name written twice in a point); what was undone is not there any more.
         while let Some(field) = table.fields.get_mut(self.written as usize) {
@@ -379,26 +338,6 @@ impl Writer<'_> {
             self.written = field.previous;
         }
         self.rejects.dropped += 1;
-        let reject = self.reject.take();
-        if expired {
-            let measurement = || table.name.clone();
-            let expired = self.rejects.expired.get_or_insert_with(|| Expired {
-                points: 0,
-                oldest_ns: time_ns,
-                newest_ns: time_ns,
-                measurement: measurement(),
-            });
-            expired.points += 1;
-            expired.newest_ns = expired.newest_ns.max(time_ns);
-            if time_ns < expired.oldest_ns {
-                expired.oldest_ns = time_ns;
-                expired.measurement = measurement();
-            }
-        } else {
-            let time_field = || SchemaReject::TimeField { measurement: table.name.clone() };
-            self.rejects.schema.get_or_insert_with(|| reject.unwrap_or_else(time_field));
-        }
-        self.take_back(self.row_undo);
     }
 
     /// Takes back what was done since the undo list had `len` entries.
@@ -430,181 +369,6 @@ fn births_of(table: &OpenTable) -> TableBirth<'_> {
         tags: table.tags[table.tags_born..].iter().map(|tag| &*tag.name).collect(),
         fields: fields.iter().map(|field| FieldBirth { name: &field.name, kind: field.kind }).collect(),
     }
-}
-
-/// A field written twice in a point: the later value takes the place of the earlier.
-#[cold]
-fn pop_last(values: &mut Values) {
-    match values {
-        Values::Float(values) => drop(values.pop()),
-        Values::Integer(values) => drop(values.pop()),
-        Values::Unsigned(values) => drop(values.pop()),
-        Values::Boolean(values) => drop(values.pop()),
-        Values::String(values) => values.truncate(values.len() - 1),
-    }
-}
-
-impl Sink for Writer<'_> {
-    #[inline(always)]
-    fn expected_series<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<usize> {
-        let (pattern, len, number) = self.bucket.cache.expected()?;
-        if !equal_prefix::<V>(body, at, pattern, len) {
-            return None;
-        }
-        let at = self.bucket.cache.follow(number);
-        self.select(at);
-        Some(len - 1)
-    }
-
-    fn known_series(&mut self, key: &[u8]) -> bool {
-        let found = self.bucket.cache.find(key, self.hasher);
-        found.map(|at| self.select(at)).is_some()
-    }
-
-    fn new_series(&mut self, raw: &[u8], key: &Key<'_>) {
-        self.pay(SERIES_BIRTH_BYTES + 2 * raw.len() + key.tags.len() * TAG_BYTES);
-        let at = self.intern(key);
-        self.bucket.cache.insert(raw, at, self.hasher);
-        self.undo.push(Undo::Key);
-        self.select(at);
-    }
-
-    #[inline(always)]
-    fn expected_field<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<usize> {
-        let table = &self.bucket.tables[self.table as usize];
-        let mut slot = table.fields.get(self.before as usize).map_or(table.first_field, |before| before.next);
-        // Fields that are missing from a line are passed over, a few of them.
-        for _ in 0..4 {
-            let field = table.fields.get(slot as usize)?;
-            if equal_prefix::<V>(body, at, &field.pattern, field.pattern_len()) {
-                self.before = slot;
-                self.target = Target::Field(slot);
-                return Some(field.pattern_len() - 1);
-            }
-            slot = field.next;
-        }
-        None
-    }
-
-    fn field(&mut self, raw: &[u8], name: &[u8]) {
-        if name == b"time" {
-            self.time_field = true;
-            self.target = Target::Time;
-            return;
-        }
-        let table = &mut self.bucket.tables[self.table as usize];
-        let known = std::str::from_utf8(name).ok().and_then(|name| table.field_by_name.get(name).copied());
-        match known {
-            Some(slot) => {
-                table.fields[slot as usize].expect(raw);
-                self.follow(slot);
-            }
-            None => {
-                self.new_field.clear();
-                self.new_field.extend_from_slice(name);
-                self.target = Target::NewField;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn float(&mut self, value: f64) {
-        if let Some(Values::Float(values)) = self.values(FieldType::Float) {
-            values.push(value);
-        }
-    }
-
-    #[inline(always)]
-    fn integer(&mut self, value: i64) {
-        if let Some(Values::Integer(values)) = self.values(FieldType::Integer) {
-            values.push(value);
-        }
-    }
-
-    #[inline(always)]
-    fn unsigned(&mut self, value: u64) {
-        if let Some(Values::Unsigned(values)) = self.values(FieldType::Unsigned) {
-            values.push(value);
-        }
-    }
-
-    #[inline(always)]
-    fn boolean(&mut self, value: bool) {
-        if let Some(Values::Boolean(values)) = self.values(FieldType::Boolean) {
-            values.push(value);
-        }
-    }
-
-    fn string(&mut self, raw: &[u8], escaped: bool) {
-        let mut buffer = std::mem::take(&mut self.unescaped);
-        let string = if escaped { unescape_into(raw, &mut buffer) } else { raw };
-        if string.len() > STRING_BYTES_MAX && self.target != Target::Time {
-            self.too_long(string.len());
-        } else if let Some(Values::String(values)) = self.values(FieldType::String) {
-            values.push(string);
-        }
-        self.unescaped = buffer;
-    }
-
-    #[inline(always)]
-    fn point(&mut self, time_ns: i64) -> bool {
-        let expired = self.rules.time_ns_min.is_some_and(|min| time_ns < min);
-        if expired || self.reject.is_some() || self.written == NONE {
-            self.drop_point(time_ns, expired);
-        } else {
-            let table = &mut self.bucket.tables[self.table as usize];
-            table.time.push(time_ns);
-            table.row_series.push(self.series);
-            self.points += 1;
-            self.row_undo = self.undo.len();
-            if self.time_field {
-                let measurement = table.name.clone();
-                self.rejects.time_field.get_or_insert(SchemaReject::TimeField { measurement });
-            }
-        }
-        self.time_field = false;
-        !self.starved
-    }
-}
-
-impl Writer<'_> {
-    #[cold]
-    fn no_room(&mut self) {
-        let measurement = self.bucket.tables[self.table as usize].name.clone();
-        let column = String::from_utf8_lossy(&self.new_field).into();
-        self.reject.get_or_insert(SchemaReject::TooManyColumns { measurement, column });
-    }
-
-    /// Bytes that the request has taken from the budget so far.
-    pub fn granted(&self) -> usize {
-        self.granted
-    }
-
-    #[cold]
-    fn too_long(&mut self, bytes: usize) {
-        let table = &self.bucket.tables[self.table as usize];
-        let field = match self.target {
-            Target::Field(slot) => table.fields[slot as usize].name.clone(),
-            _ => String::from_utf8_lossy(&self.new_field).into(),
-        };
-        let measurement = table.name.clone();
-        self.reject.get_or_insert(SchemaReject::TooLong { measurement, field, bytes });
-    }
-}
-
-/// Unescapes a string into `buffer`, which is used again.
-fn unescape_into<'a>(raw: &[u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
-    buffer.clear();
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let next = rest.get(at + 1).copied();
-        let escape = next.is_some_and(|next| STRING_ESCAPES.contains(&next));
-        buffer.extend_from_slice(&rest[..at]);
-        buffer.push(if escape { rest[at + 1] } else { b'\\' });
-        rest = &rest[at + 1 + usize::from(escape)..];
-    }
-    buffer.extend_from_slice(rest);
-    buffer
 }
 
 impl Drop for Writer<'_> {

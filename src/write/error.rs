@@ -1,6 +1,7 @@
 //! The one table from what can go wrong to status, code and JSON.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -56,6 +57,19 @@ pub enum Refusal {
     Overloaded {
         retry_after_seconds: u64,
     },
+    /// The log has no room now: its limit is reached, or the disk is full.
+    LogFull {
+        retry_after_seconds: u64,
+    },
+    /// The body, with what it brings, is larger than a segment of the log.
+    TooLargeForLog,
+    /// The log has failed. `in_flight`: the request was in it already, and may or may not have been stored.
+    Poisoned {
+        reason: Arc<str>,
+        in_flight: bool,
+    },
+    /// The log of an earlier life is being replayed.
+    Recovering,
     /// The node is shutting down.
     Closing,
     /// A flush could not be published.
@@ -87,12 +101,18 @@ impl Refusal {
             Self::MissingDb | Self::Precision { .. } | Self::Lines { .. } => (Status::BadRequest, "invalid"),
             Self::MissingBucket => (Status::NotFound, "not found"),
             Self::Encoding { .. } => (Status::UnsupportedMediaType, "unsupported media type"),
-            Self::Gzip(GzipError::TooLarge { .. }) | Self::TooManyBirths { .. } => (Status::ContentTooLarge, "invalid"),
+            Self::Gzip(GzipError::TooLarge { .. }) | Self::TooManyBirths { .. } | Self::TooLargeForLog => {
+                (Status::ContentTooLarge, "invalid")
+            }
             Self::Gzip(GzipError::NoMemory) => (Status::ServiceUnavailable, "unavailable"),
             Self::Gzip(_) => (Status::BadRequest, "invalid"),
             Self::Partial { .. } => (Status::UnprocessableContent, "unprocessable entity"),
             Self::Timeout => (Status::RequestTimeout, "invalid"),
-            Self::Overloaded { .. } | Self::Closing => (Status::ServiceUnavailable, "unavailable"),
+            Self::Overloaded { .. }
+            | Self::LogFull { .. }
+            | Self::Poisoned { .. }
+            | Self::Recovering
+            | Self::Closing => (Status::ServiceUnavailable, "unavailable"),
             Self::Publish { .. } => (Status::InternalServerError, "internal error"),
         }
     }
@@ -122,6 +142,17 @@ impl Refusal {
             ),
             Self::Timeout => "the request did not arrive in time; send it again".into(),
             Self::Overloaded { .. } => "the node is short of memory; send the request again later".into(),
+            Self::LogFull { .. } => "the write-ahead log is full: nothing was written; the node is publishing what frees it, send the request \
+                                     again later (or raise wal-size-limit, or make room on the disk)"
+                .into(),
+            Self::TooLargeForLog => "the body brings more new measurements and columns than fit into a segment of the log; send it in smaller \
+                                     parts, or raise wal-size-limit"
+                .into(),
+            Self::Poisoned { reason, in_flight: true } => {
+                format!("the node takes no writes any more, and it is not known whether this one was stored: {reason}")
+            }
+            Self::Poisoned { reason, in_flight: false } => format!("the node takes no writes any more: {reason}"),
+            Self::Recovering => "the node is replaying its log; send the request again later (GET /ready tells how far it is)".into(),
             Self::Closing => "the node is shutting down; send the request again later".into(),
             Self::Publish { reason } => format!("the flush could not be published and is being retried: {reason}"),
         }
@@ -157,8 +188,14 @@ impl Refusal {
         let mut headers = vec![("X-Platform-Error-Code", code.to_owned()), ("X-Influxdb-Error", header_text(error))];
         match self {
             Self::Method { allow } => headers.push(("Allow", (*allow).to_owned())),
-            Self::Overloaded { retry_after_seconds } => headers.push(("Retry-After", retry_after_seconds.to_string())),
-            Self::Closing | Self::Gzip(GzipError::NoMemory) => headers.push(("Retry-After", "1".to_owned())),
+            Self::Overloaded { retry_after_seconds } | Self::LogFull { retry_after_seconds } => {
+                headers.push(("Retry-After", retry_after_seconds.to_string()))
+            }
+            Self::Closing | Self::Recovering | Self::Gzip(GzipError::NoMemory) => {
+                headers.push(("Retry-After", "1".to_owned()))
+            }
+            // Until somebody has repaired the disk and started the node again.
+            Self::Poisoned { .. } => headers.push(("Retry-After", "60".to_owned())),
             _ => {}
         }
         let close = matches!(self, Self::Http(_) | Self::Timeout | Self::Closing);

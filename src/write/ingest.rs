@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::Entry;
 use super::error::{Refusal, echo};
+use super::keeper::Keeper;
 use super::params::Params;
+use super::ready::Readiness;
 use super::route::Route;
 use super::{VERSION_HEADER, params};
 use crate::budget::{Budget, Consumer, Reservation};
@@ -14,7 +17,8 @@ use crate::decode::{Gunzip, GzipError, is_utf8};
 use crate::http::{Error as HttpError, Head, Response, Status};
 use crate::line::{self, Kernel, Padded, Precision};
 use crate::metrics::Metrics;
-use crate::table::{Committed, Rejects, Rules, SealedTable, Tables};
+use crate::table::{Committed, Rejects, Rules, SealedTable, Tables, Writer};
+use crate::wal::Wal;
 
 /// What all shards share.
 #[derive(Clone)]
@@ -24,6 +28,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     pub budget: Arc<Budget>,
     pub kernel: Kernel,
+    pub keeper: Arc<Keeper>,
+    pub readiness: Arc<Readiness>,
 }
 
 /// What is to be done with a request whose head is complete.
@@ -55,12 +61,18 @@ enum Work {
 /// What is to be done with a request that ran.
 #[derive(Debug)]
 pub enum Outcome {
-    Reply(Response),
+    /// Answer once the log is durable up to `position`.
+    Reply { response: Response, position: u64 },
     /// Answer when everything acknowledged so far is in the lake.
     Flush,
-    /// There is no memory for the request now, and nothing of it was written: run it again a little later, or answer
-    /// [`Ingest::overloaded`].
-    Busy,
+    /// There is no room for the request now, and nothing of it was written: run it again a little later, or give this answer.
+    Busy(Response),
+}
+
+impl Outcome {
+    fn reply(response: Response) -> Self {
+        Self::Reply { response, position: 0 }
+    }
 }
 
 /// What a request gets when its body is complete.
@@ -68,8 +80,18 @@ pub enum Outcome {
 pub struct Stamp {
     /// Receive time, nanoseconds UTC.
     pub now_ns: i64,
-    /// From the node's one counter: the later request wins where two write one point.
-    pub request: u64,
+    /// The epoch that the open tables belong to.
+    pub epoch: u64,
+}
+
+/// A body to be written.
+#[derive(Clone, Copy)]
+struct Body<'a> {
+    params: &'a Params,
+    /// As it was received.
+    received: &'a [u8],
+    gzip: bool,
+    lines: Padded<'a>,
 }
 
 /// The kernel that a setting stands for; the configuration has checked that the processor has it.
@@ -120,6 +142,7 @@ impl Ingest {
             Route::WriteV2 => Params::v2(&head.query)?,
             Route::Ping => return Ok(Admit::Reply(ping(&head.query))),
             Route::Health => return Ok(Admit::Reply(self.health())),
+            Route::Ready => return Ok(Admit::Reply(self.context.readiness.response(self.context.keeper.is_open()))),
             Route::Metrics => return Ok(Admit::Reply(self.metrics())),
             Route::Flush => return Ok(Admit::Read(Plan(Work::Flush))),
         };
@@ -129,24 +152,40 @@ impl Ingest {
             Some(coding) if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => true,
             Some(other) => return Err(Refusal::Encoding { given: other.to_owned() }),
         };
+        if !self.context.keeper.is_open() {
+            return Err(Refusal::Recovering);
+        }
         Ok(Admit::Read(Plan(Work::Write { params, gzip })))
     }
 
     /// Answers a request whose body is complete.
     pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
         match &plan.0 {
+            Work::Flush if !self.context.keeper.is_open() => Outcome::reply(Refusal::Recovering.response()),
             Work::Flush => Outcome::Flush,
-            Work::Write { params, gzip } => {
-                let Err(refusal) = self.write(params, *gzip, body, stamp) else {
-                    return Outcome::Reply(Response::empty(Status::NoContent));
-                };
-                self.tables.forget_if_empty(&params.bucket);
-                match refusal {
-                    Refusal::Overloaded { .. } => Outcome::Busy,
-                    refusal => Outcome::Reply(refusal.response()),
+            Work::Write { params, gzip } => match self.write(params, *gzip, body, stamp) {
+                Ok(Written { position, partial: None }) => {
+                    Outcome::Reply { response: Response::empty(Status::NoContent), position }
                 }
-            }
+                Ok(Written { position, partial: Some(refusal) }) => {
+                    self.tables.forget_if_empty(&params.bucket);
+                    Outcome::Reply { response: refusal.response(), position }
+                }
+                Err(refusal) => {
+                    self.tables.forget_if_empty(&params.bucket);
+                    match refusal {
+                        Refusal::Overloaded { .. } | Refusal::LogFull { .. } => Outcome::Busy(refusal.response()),
+                        refusal => Outcome::reply(refusal.response()),
+                    }
+                }
+            },
         }
+    }
+
+    /// The answer to requests whose place in the log is not durable and will not be.
+    pub fn poisoned(&self) -> Response {
+        let reason = self.context.keeper.log().and_then(Wal::failure).unwrap_or_else(|| "the log has failed".into());
+        Response { close: true, ..Refusal::Poisoned { reason, in_flight: true }.response() }
     }
 
     /// The answer to a request that HTTP itself refuses.
@@ -159,7 +198,7 @@ impl Ingest {
         Refusal::Timeout.response()
     }
 
-    /// The answer to a request that there is no memory for.
+    /// The answer to a request that there is no memory to receive.
     pub fn overloaded(&self) -> Response {
         Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS }.response()
     }
@@ -187,9 +226,10 @@ impl Ingest {
         self.tables.is_empty()
     }
 
-    fn write(&mut self, params: &Params, gzip: bool, body: Padded<'_>, stamp: Stamp) -> Result<(), Refusal> {
+    fn write(&mut self, params: &Params, gzip: bool, body: Padded<'_>, stamp: Stamp) -> Result<Written, Refusal> {
+        let received = body.as_bytes();
         if !gzip {
-            return insert(&self.context, &mut self.tables, params, body, stamp);
+            return insert(&self.context, &mut self.tables, Body { params, received, gzip, lines: body }, stamp);
         }
         let Self { context, tables, gunzip, gunzip_memory } = self;
         let gunzip = match gunzip {
@@ -201,12 +241,12 @@ impl Ingest {
             bytes <= held || gunzip_memory.try_grow(bytes - held)
         };
         let written = gunzip
-            .decode(body.as_bytes(), context.config.body_bytes_max, reserve)
+            .decode(received, context.config.body_bytes_max, reserve)
             .map_err(|error| match error {
                 GzipError::NoMemory => Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS },
                 error => Refusal::Gzip(error),
             })
-            .and_then(|body| insert(context, tables, params, body, stamp));
+            .and_then(|lines| insert(context, tables, Body { params, received, gzip, lines }, stamp));
         if gunzip.bytes() > KEPT_BYTES_MAX {
             gunzip.release();
         }
@@ -216,9 +256,14 @@ impl Ingest {
 
     fn health(&self) -> Response {
         let failure = self.context.metrics.failure();
+        let well = match self.context.keeper.is_open() {
+            true => "ready for queries and writes",
+            // A node that recovers is well: who restarted it for that would have it begin again.
+            false => "replaying the log; /ready tells how far it is",
+        };
         let body = serde_json::json!({
             "name": "influxdb",
-            "message": failure.as_deref().unwrap_or("ready for queries and writes"),
+            "message": failure.as_deref().unwrap_or(well),
             "status": if failure.is_none() { "pass" } else { "fail" },
             "checks": [],
             "version": VERSION_HEADER,
@@ -243,8 +288,8 @@ const TIGHT_SHARE: usize = 4;
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// When a client should come back after a lack of memory: the lake frees it within a few flushes.
-const RETRY_AFTER_SECONDS: u64 = 2;
+/// When a client should come back after a lack of memory or log: the lake frees it within a few flushes.
+pub const RETRY_AFTER_SECONDS: u64 = 2;
 
 fn ping(query: &str) -> Response {
     let verbose = params::first(query, "verbose");
@@ -258,36 +303,41 @@ fn ping(query: &str) -> Response {
     }
 }
 
-/// Parses `body` into the open tables and commits it.
-fn insert(
-    context: &Context,
-    tables: &mut Tables,
-    params: &Params,
-    body: Padded<'_>,
-    stamp: Stamp,
-) -> Result<(), Refusal> {
+/// A request that took effect.
+struct Written {
+    /// What must be durable before it is acknowledged.
+    position: u64,
+    /// What is to be said of points that were not taken.
+    partial: Option<Refusal>,
+}
+
+/// Parses a body into the open tables, commits it and queues it to the log.
+fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) -> Result<Written, Refusal> {
+    let Body { params, lines, .. } = body;
     let bucket = context.catalog.bucket(&params.bucket);
     let retention = bucket.map_or(context.config.default_retention, |bucket| bucket.retention);
     let rules = Rules { time_ns_min: lower_bound(stamp.now_ns, retention), retention };
-    let options = line::Options {
-        kernel: context.kernel,
-        precision: params.precision,
-        default_time_ns: default_time(stamp.now_ns, params.precision),
-        utf8: is_utf8(body.as_bytes()),
-    };
+    let options = line_options(context.kernel, params.precision, stamp.now_ns, lines);
     let overloaded = Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS };
+    let mut entry = Vec::new();
     loop {
-        let Some(mut writer) = tables.writer(&params.bucket, &context.catalog, rules, body.len()) else {
+        let Some(mut writer) = tables.writer(&params.bucket, &context.catalog, rules, lines.len()) else {
             return Err(overloaded);
         };
-        match line::parse(body, options, &mut writer) {
+        match line::parse(lines, options, &mut writer) {
+            line::Outcome::Complete { points: 0 } => return Ok(Written { position: 0, partial: None }),
             line::Outcome::Complete { points } => {
+                describe(body, stamp, &writer, &mut entry);
+                let request = [entry.as_slice(), body.received];
+                // From here on only another shard's births can come between.
+                let mut place = context.keeper.place(request, stamp.epoch, writer.births_bytes_max())?;
                 // A field has got another type from another shard meanwhile: judge again by what is known now.
-                let Ok(committed) = writer.commit(stamp.request) else { continue };
-                return account(context, body, points, committed, retention);
+                let Ok(committed) = writer.commit(&mut place) else { continue };
+                let partial = account(context, lines, points, committed, retention);
+                return Ok(Written { position: place.position(), partial });
             }
             line::Outcome::Bad { errors, more } => {
-                let texts = errors.iter().map(|error| echo(&body.as_bytes()[error.start..error.end])).collect();
+                let texts = errors.iter().map(|error| echo(&lines.as_bytes()[error.start..error.end])).collect();
                 return Err(Refusal::Lines { errors, texts, more });
             }
             line::Outcome::Stopped => {
@@ -300,6 +350,27 @@ fn insert(
     }
 }
 
+/// The request's entry for the log.
+fn describe(body: Body<'_>, stamp: Stamp, writer: &Writer<'_>, entry: &mut Vec<u8>) {
+    entry.clear();
+    Entry {
+        bucket: &body.params.bucket,
+        precision: body.params.precision,
+        received_ns: stamp.now_ns,
+        gzip: body.gzip,
+        // Bodies are at most 1 GiB.
+        body_bytes: body.lines.len() as u32,
+        dropped: writer.dropped().clone(),
+    }
+    .encode(entry);
+}
+
+/// How the lines of a request are read; the same whenever they are.
+pub fn line_options(kernel: Kernel, precision: Precision, received_ns: i64, lines: Padded<'_>) -> line::Options {
+    let default_time_ns = default_time(received_ns, precision);
+    line::Options { kernel, precision, default_time_ns, utf8: is_utf8(lines.as_bytes()) }
+}
+
 /// Counts what was written, and says what was not.
 fn account(
     context: &Context,
@@ -307,16 +378,16 @@ fn account(
     lines: u64,
     committed: Committed,
     retention: Option<Duration>,
-) -> Result<(), Refusal> {
+) -> Option<Refusal> {
     let metrics = &context.metrics;
     metrics.lines.inc_by(lines);
     metrics.points.inc_by(committed.points);
     metrics.bytes.inc_by(body.len() as u64);
     if committed.rejects.is_empty() {
-        return Ok(());
+        return None;
     }
     count_rejects(metrics, &committed.rejects);
-    Err(Refusal::Partial { rejects: Box::new(committed.rejects), retention })
+    Some(Refusal::Partial { rejects: Box::new(committed.rejects), retention })
 }
 
 fn count_rejects(metrics: &Metrics, rejects: &Rejects) {

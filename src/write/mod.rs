@@ -1,12 +1,19 @@
 //! One request's data plane: from a complete head and body to an answer, in one synchronous call on the shard's thread.
 
+mod entry;
 mod error;
 mod ingest;
+mod keeper;
 mod params;
+mod ready;
+mod replay;
 mod route;
 
 pub use error::Refusal;
 pub use ingest::{Admit, Context, Ingest, Outcome, Plan, Stamp, kernel};
+pub use keeper::{Keeper, Keeping};
+pub use ready::Readiness;
+pub use replay::{Replay, ReplayError};
 pub use route::Route;
 
 pub use crate::line::{PADDING, Padded};

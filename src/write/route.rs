@@ -11,6 +11,7 @@ pub enum Route {
     WriteV2,
     Ping,
     Health,
+    Ready,
     Metrics,
     Flush,
 }
@@ -22,6 +23,7 @@ impl Route {
             "/api/v2/write" => Self::WriteV2,
             "/ping" => Self::Ping,
             "/health" => Self::Health,
+            "/ready" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/api/flush" => Self::Flush,
             _ => return None,
@@ -32,14 +34,14 @@ impl Route {
     pub const fn allow(self) -> &'static str {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush => "POST",
-            Self::Ping | Self::Health | Self::Metrics => "GET, HEAD",
+            Self::Ping | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
         }
     }
 
     pub const fn allows(self, method: Method) -> bool {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush => matches!(method, Method::Post),
-            Self::Ping | Self::Health | Self::Metrics => matches!(method, Method::Get | Method::Head),
+            Self::Ping | Self::Health | Self::Ready | Self::Metrics => matches!(method, Method::Get | Method::Head),
         }
     }
 }

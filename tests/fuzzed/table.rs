@@ -7,7 +7,7 @@ use ringest::catalog::Catalog;
 use ringest::line::grammar::STRING_BYTES_MAX;
 use ringest::line::naive::{self, Value};
 use ringest::line::{Kernel, Outcome, Precision};
-use ringest::table::{Committed, Presence, Rejects, Rows, Rules, SealedTable, Tables, Values};
+use ringest::table::{Committed, Presence, Rejects, Rows, Rules, SealedTable, Tables, Unlogged, Values};
 
 use super::line::parse;
 
@@ -76,7 +76,7 @@ fn write(
             Outcome::Stopped => panic!("the budget is large"),
             Outcome::Complete { .. } => {}
         }
-        if let Ok(committed) = writer.commit(request) {
+        if let Ok(committed) = writer.commit(&mut Unlogged(request)) {
             return Some(committed);
         }
     }

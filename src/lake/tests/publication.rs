@@ -35,7 +35,7 @@ impl Home {
         for measurement in MEASUREMENTS {
             let fields = vec![FieldBirth { name: "v", kind: FieldType::Integer }];
             let tables = vec![TableBirth { measurement, tags: vec!["host"], fields }];
-            catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
+            catalog.bear(&Births { bucket: "b", retention: None, tables }, |_, _| ()).unwrap();
         }
         let budget = Budget::new(1 << 30);
         Self { folder, catalog, metrics: Metrics::new(&budget), budget }
@@ -357,7 +357,7 @@ fn commits_say_how_much_of_the_catalog_they_rely_on() {
     assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), first);
     let fields = vec![FieldBirth { name: "later", kind: FieldType::Float }];
     let tables = vec![TableBirth { measurement: "other", tags: vec![], fields }];
-    home.catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
+    home.catalog.bear(&Births { bucket: "b", retention: None, tables }, |_, _| ()).unwrap();
     lake.submit(home.part(0, 11, &[(2, 2)]));
     lake.finish(soon()).unwrap();
     let second = fs::metadata(&path).unwrap().len();
