@@ -286,9 +286,33 @@ fn every_crash_image_of_a_publication_is_whole_after_a_start() {
         let expected: BTreeSet<String> =
             files.iter().map(|file| file.target.clone()).filter(|_| reached == 6).collect();
         assert_eq!(after_start(&home), expected, "after step {reached} with {count} files");
-        let floor = home.open(1, 1).unwrap().epoch_floor();
+        let lake = home.open(1, 1).unwrap();
+        assert_eq!(lake.committed(), if reached == 6 { 20 } else { 0 }, "after step {reached} with {count} files");
+        let floor = lake.epoch_floor();
         assert_eq!(floor, if reached >= 2 { 20 } else { 0 }, "an epoch that was rolled back is not used again");
     }
+}
+
+#[test]
+fn an_epoch_that_is_only_mentioned_is_not_committed() {
+    let home = Home::new();
+    let lake = home.open(1, 1).unwrap();
+    assert_eq!((lake.committed(), lake.epoch_floor()), (0, 0));
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    lake.submit(home.part(0, 12, &[]));
+    lake.finish(soon()).unwrap();
+    // An intent that nothing follows, and then a file of another node.
+    home.recover().manifest.append(&Record::Intent { epoch: 20, adds: vec![], removes: vec![] }).unwrap();
+    let lake = home.open(1, 1).unwrap();
+    assert_eq!((lake.committed(), lake.epoch_floor(), lake.progress().borrow().committed), (10, 20, 10));
+    assert_eq!(home.metrics.epoch_committed.get(), 10);
+    drop(lake);
+    fs::write(home.path("lake/b/0000000000030-0000-ff.parquet"), "not ours").unwrap();
+    let lake = home.open(1, 1).unwrap();
+    assert_eq!((lake.committed(), lake.epoch_floor()), (10, 30));
+    lake.submit(home.part(0, 31, &[(2, 2)]));
+    lake.finish(soon()).unwrap();
+    assert_eq!(home.open(1, 1).unwrap().committed(), 31);
 }
 
 #[test]
