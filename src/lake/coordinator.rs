@@ -186,7 +186,8 @@ impl Coordinator {
     fn publish(&mut self, mut epoch: Epoch) -> Result<(), String> {
         let mut wait = RETRY_FIRST;
         self.n = 0;
-        while !epoch.jobs.is_empty() {
+        // Rows that are all in quarantine are committed too: whoever kept a copy of them must not bring them again.
+        while epoch.rows > 0 {
             let failure = match self.attempt(&mut epoch) {
                 Ok(files) => {
                     self.count(&files);
@@ -219,12 +220,12 @@ impl Coordinator {
     fn attempt(&mut self, epoch: &mut Epoch) -> Result<Vec<Staged>, Failure> {
         self.quarantine(epoch)?;
         let files = self.encode(epoch);
-        self.n += 1;
         let aside: Vec<PathBuf> = (0..epoch.jobs.len()).map(|job| self.aside(epoch.number, job)).collect();
         let result = files.and_then(|files| {
             self.publisher.publish(epoch.number, &files, &self.shared.catalog)?;
             Ok(files)
         });
+        self.n += 1;
         if result.is_err() {
             for path in aside {
                 // What cannot be removed now is overwritten by the next attempt or cleared at the next start.
