@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use names::{encode_path_segment, parquet_name};
-pub use store::{BirthDamage, Births, Catalog, CatalogError, FieldBirth, TableBirth, Unborn};
+pub use store::{BirthDamage, Births, Catalog, CatalogError, FieldBirth, Saved, TableBirth, Unborn};
 
 /// The type of a field; fixed by the first value that is accepted, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -58,6 +58,15 @@ pub enum BirthDamage {
     Gap { measurement: String, column: String },
 }
 
+/// What of the catalog is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Of the file.
+    pub bytes: u64,
+    /// So many births, counted since the catalog began.
+    pub births: u64,
+}
+
 /// All buckets, tables and columns of the node.
 #[derive(Debug)]
 pub struct Catalog {
@@ -71,10 +80,10 @@ struct Known {
     bucket_ids: HashMap<Box<str>, u32>,
     tables: Vec<Entry>,
     table_ids: HashMap<u32, HashMap<Box<str>, u32>>,
+    /// Born since the catalog began.
+    births: u64,
     /// Born and not yet durable.
     unsaved: Vec<Record>,
-    /// All births since the catalog began.
-    births: u64,
 }
 
 /// A table with the indexes that births need.
@@ -95,7 +104,7 @@ impl Catalog {
     /// The file cannot be read or created, is damaged or shorter than `bytes_min`, or is of another version.
     pub fn open(dir: &Path, bytes_min: u64) -> Result<Self, CatalogError> {
         let (log, records) = Log::open(dir, bytes_min)?;
-        let mut known = Known { births: records.len() as u64, ..Known::default() };
+        let mut known = Known::default();
         for record in records {
             known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
         }
@@ -167,16 +176,24 @@ impl Catalog {
         Ok(())
     }
 
-    /// Makes all births so far durable. Returns how many bytes of the file hold them.
+    /// All births so far, durable or not, since the catalog began.
+    pub fn births(&self) -> u64 {
+        self.known().births
+    }
+
+    /// Makes all births so far durable.
     ///
     /// # Errors
     /// The write or the sync failed; after a failed sync every later call fails too.
-    pub fn save(&self) -> io::Result<u64> {
+    pub fn save(&self) -> io::Result<Saved> {
         // Held over the write: a second caller must not return before the records that it relies on are durable.
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let unsaved = std::mem::take(&mut self.known().unsaved);
+        let (unsaved, births) = {
+            let mut known = self.known();
+            (std::mem::take(&mut known.unsaved), known.births)
+        };
         if unsaved.is_empty() {
-            return Ok(log.len());
+            return Ok(Saved { bytes: log.len(), births });
         }
         if let Err(error) = log.append(&unsaved) {
             let mut known = self.known();
@@ -184,7 +201,7 @@ impl Catalog {
             known.unsaved.extend(later);
             return Err(error);
         }
-        Ok(log.len())
+        Ok(Saved { bytes: log.len(), births })
     }
 }
 
@@ -315,7 +332,6 @@ impl Known {
 
     /// Applies a birth and remembers that it is to be saved.
     fn record(&mut self, record: Record) {
-        self.births += 1;
         self.unsaved.push(record.clone());
         let applied = self.apply(record);
         debug_assert!(applied.is_some(), "births refer to what exists");
@@ -355,6 +371,7 @@ impl Known {
                 Arc::make_mut(&mut entry.table).fields.push(Column { name, parquet, kind });
             }
         }
+        self.births += 1;
         Some(())
     }
 }
@@ -372,5 +389,36 @@ impl Entry {
             );
         }
         parquet.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn saved_births_are_counted_from_the_catalogs_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(dir.path(), 0).unwrap();
+        let bear = |catalog: &Catalog, tag| {
+            let tables = vec![TableBirth { measurement: "m", tags: vec![tag], fields: vec![] }];
+            catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
+        };
+        bear(&catalog, "first");
+        assert_eq!(catalog.births(), 3, "a bucket, a table, a tag");
+        let saved = catalog.save().unwrap();
+        assert_eq!((saved.births, catalog.save().unwrap()), (3, saved));
+        bear(&catalog, "first");
+        bear(&catalog, "second");
+        assert_eq!(catalog.births(), 4);
+
+        // What was not saved is gone, and does not count.
+        let catalog = Catalog::open(dir.path(), saved.bytes).unwrap();
+        assert_eq!((catalog.births(), catalog.save().unwrap()), (3, saved));
+        bear(&catalog, "third");
+        let again = catalog.save().unwrap();
+        assert_eq!(again.births, 4);
+        assert!(again.bytes > saved.bytes);
     }
 }

@@ -69,8 +69,8 @@ pub(super) struct Coordinator {
     /// By shard: it has left every epoch up to this one.
     left: Vec<u64>,
     pending: BTreeMap<u64, Vec<SealedTable>>,
-    /// Everything up to this epoch is in the lake.
-    committed: u64,
+    /// No rows of this epoch or an earlier one will come into the lake.
+    passed: u64,
     /// When to give up, once no more parts come.
     give_up: Option<Instant>,
     /// Files in quarantine.
@@ -80,15 +80,16 @@ pub(super) struct Coordinator {
 }
 
 impl Coordinator {
+    /// `left`: the epoch behind which each shard begins.
     pub fn new(
         data_dir: PathBuf,
         publisher: Publisher,
         shared: Shared,
         commands: Receiver<Command>,
         jobs: (Sender<Job>, Receiver<Job>),
-        shards: usize,
+        left: Vec<u64>,
     ) -> Self {
-        let committed = shared.progress.borrow().committed;
+        let passed = left.iter().copied().max().unwrap_or(0);
         let quarantined = quarantine::count(&data_dir);
         Self {
             data_dir,
@@ -96,9 +97,9 @@ impl Coordinator {
             shared,
             commands,
             jobs,
-            left: vec![committed; shards],
+            left,
             pending: BTreeMap::new(),
-            committed,
+            passed,
             give_up: None,
             quarantined,
             n: 0,
@@ -149,7 +150,7 @@ impl Coordinator {
         let left = if self.give_up.is_some() { u64::MAX } else { self.left.iter().copied().min().unwrap_or(0) };
         let next = self.pending.first_entry().filter(|entry| *entry.key() <= left);
         let Some(next) = next else {
-            if left != u64::MAX && left > self.committed {
+            if left != u64::MAX && left > self.passed {
                 self.advance(left);
             }
             return None;
@@ -185,7 +186,8 @@ impl Coordinator {
     fn publish(&mut self, mut epoch: Epoch) -> Result<(), String> {
         let mut wait = RETRY_FIRST;
         self.n = 0;
-        while !epoch.jobs.is_empty() {
+        // Rows that are all in quarantine are committed too: whoever kept a copy of them must not bring them again.
+        while epoch.rows > 0 {
             let failure = match self.attempt(&mut epoch) {
                 Ok(files) => {
                     self.count(&files);
@@ -210,7 +212,7 @@ impl Coordinator {
         backlog.rows.fetch_sub(epoch.rows, Ordering::Relaxed);
         backlog.epochs.fetch_sub(1, Ordering::Relaxed);
         drop(epoch.jobs);
-        self.advance(epoch.number.max(self.committed));
+        self.advance(epoch.number.max(self.passed));
         Ok(())
     }
 
@@ -218,12 +220,12 @@ impl Coordinator {
     fn attempt(&mut self, epoch: &mut Epoch) -> Result<Vec<Staged>, Failure> {
         self.quarantine(epoch)?;
         let files = self.encode(epoch);
-        self.n += 1;
         let aside: Vec<PathBuf> = (0..epoch.jobs.len()).map(|job| self.aside(epoch.number, job)).collect();
         let result = files.and_then(|files| {
             self.publisher.publish(epoch.number, &files, &self.shared.catalog)?;
             Ok(files)
         });
+        self.n += 1;
         if result.is_err() {
             for path in aside {
                 // What cannot be removed now is overwritten by the next attempt or cleared at the next start.
@@ -327,7 +329,7 @@ impl Coordinator {
     }
 
     fn advance(&mut self, committed: u64) {
-        self.committed = committed;
+        self.passed = committed;
         self.shared.metrics.epoch_committed.set(committed as i64);
         self.shared.metrics.set_failure(self.standing_failure());
         self.shared.progress.send_modify(|progress| {

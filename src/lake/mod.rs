@@ -44,6 +44,7 @@ use coordinator::{Backlog, Command, Coordinator, Shared};
 use job::Job;
 pub use manifest::Damage;
 use publish::Publisher;
+use recover::Recovered;
 pub use recover::{Inspected, inspect};
 
 /// What the names of the lake's threads begin with.
@@ -117,6 +118,7 @@ fn counted(count: u64, what: &str) -> String {
 
 /// The running lake.
 pub struct Lake {
+    committed: u64,
     epoch_floor: u64,
     commands: Sender<Command>,
     progress: watch::Receiver<Progress>,
@@ -139,10 +141,9 @@ impl Lake {
         metrics: Arc<Metrics>,
         budget: Arc<Budget>,
     ) -> Result<Self, LakeError> {
-        let recovered = recover::recover(&inspected)?;
-        let epoch_floor = recovered.epoch_floor;
-        metrics.epoch_committed.set(epoch_floor as i64);
-        let (progress, watcher) = watch::channel(Progress { committed: epoch_floor, ..Progress::default() });
+        let Recovered { manifest, disk, committed, epoch_floor } = recover::recover(&inspected)?;
+        metrics.epoch_committed.set(committed as i64);
+        let (progress, watcher) = watch::channel(Progress { committed, ..Progress::default() });
         let backlog = Arc::new(Backlog::default());
         let (commands, inbox) = unbounded();
         let jobs = unbounded::<Job>();
@@ -153,17 +154,24 @@ impl Lake {
         }
         let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress };
         let data_dir = inspected.into_data_dir();
-        let publisher = Publisher::new(data_dir.clone(), recovered.disk, recovered.manifest);
-        let coordinator = Coordinator::new(data_dir, publisher, shared, inbox, jobs, options.shards);
+        let publisher = Publisher::new(data_dir.clone(), disk, manifest);
+        let left = vec![epoch_floor; options.shards];
+        let coordinator = Coordinator::new(data_dir, publisher, shared, inbox, jobs, left);
         let (last_word, ended) = bounded(1);
         threads.push(spawn(0, move || {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
-        Ok(Self { epoch_floor, commands, progress: watcher, backlog, ended, threads })
+        Ok(Self { committed, epoch_floor, commands, progress: watcher, backlog, ended, threads })
     }
 
-    /// The last epoch in manifest or lake: new epochs must lie above it.
+    /// The last epoch that was committed when the lake was started; 0 if none was. Rows of this and every earlier epoch are in the
+    /// lake, those of later ones are not.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// The last epoch in manifest or lake, one that was taken back too: new epochs must lie above it.
     pub fn epoch_floor(&self) -> u64 {
         self.epoch_floor
     }

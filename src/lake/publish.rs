@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Saved};
 
 use super::disk::Disk;
 use super::encode::Written;
@@ -63,13 +63,16 @@ impl Publisher {
         self.disk.syncs_whole(count)
     }
 
-    /// Makes `files`, written aside (and synced, unless `syncs_files`), the files of `epoch`.
-    pub fn publish(&mut self, epoch: u64, files: &[Staged], catalog: &Catalog) -> Result<(), Failure> {
+    /// Makes `files`, written aside (and synced, unless `syncs_files`), the files of `epoch`. Says what of the catalog is durable by then.
+    pub fn publish(&mut self, epoch: u64, files: &[Staged], catalog: &Catalog) -> Result<Saved, Failure> {
         self.make_folders(files)?;
         self.intend(epoch, files)?;
         let mut placed = 0;
         let saved = self.place(files, &mut placed).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
-        let committed = saved.map_err(Failure::Again).and_then(|catalog_bytes| self.commit(epoch, catalog_bytes));
+        let committed = saved.map_err(Failure::Again).and_then(|saved| {
+            self.commit(epoch, saved.bytes)?;
+            Ok(saved)
+        });
         if let Err(Failure::Again(reason)) = &committed {
             self.undo(epoch, files, placed, reason)?;
         }
@@ -172,7 +175,7 @@ impl Publisher {
     }
 }
 
-fn save(catalog: &Catalog) -> Result<u64, String> {
+pub(super) fn save(catalog: &Catalog) -> Result<Saved, String> {
     catalog.save().map_err(|error| format!("cannot save the catalog: {error}"))
 }
 

@@ -125,7 +125,9 @@ fn walk(data_dir: &Path, manifest: Option<&Contents>, missing: &mut HashSet<Path
 pub(super) struct Recovered {
     pub manifest: Manifest,
     pub disk: Disk,
-    /// The last epoch that the manifest or a file name in the lake mentions; 0 if there is none.
+    /// The last epoch with a commit; 0 if there is none.
+    pub committed: u64,
+    /// The last epoch that the manifest or a file name in the lake mentions, one that was taken back too; 0 if there is none.
     pub epoch_floor: u64,
 }
 
@@ -142,7 +144,7 @@ pub(super) fn recover(inspected: &Inspected) -> Result<Recovered, LakeError> {
     // Names that a killed process placed may not be durable yet, nor their folders: one call for all of them.
     disk.sync_whole()?;
 
-    let Review { removed, open, .. } = review(inspected.records());
+    let Review { removed, open, epoch: committed, .. } = review(inspected.records());
     unlink_all(data_dir, &removed, &manifest, &disk)?;
     for (epoch, adds) in open {
         unlink_all(data_dir, &adds, &manifest, &disk)?;
@@ -156,7 +158,8 @@ pub(super) fn recover(inspected: &Inspected) -> Result<Recovered, LakeError> {
     }
     clear(&temporary)?;
     let in_manifest = inspected.records().iter().map(Record::epoch).max().unwrap_or(0);
-    Ok(Recovered { manifest, disk, epoch_floor: in_manifest.max(inspected.in_lake.unwrap_or(0)) })
+    let epoch_floor = in_manifest.max(inspected.in_lake.unwrap_or(0));
+    Ok(Recovered { manifest, disk, committed, epoch_floor })
 }
 
 fn make_folder(folder: &Path) -> Result<(), LakeError> {
@@ -181,6 +184,8 @@ fn open_manifest(inspected: &Inspected) -> Result<Manifest, LakeError> {
 /// What the manifest's records come to. Paths are relative to the data directory.
 #[derive(Default)]
 struct Review<'a> {
+    /// The last that was committed; 0 if none was.
+    epoch: u64,
     /// Files that belong to the lake.
     committed: HashSet<&'a str>,
     /// Files that a commit took out of it.
@@ -196,6 +201,7 @@ fn review(records: &[Record]) -> Review<'_> {
         match record {
             Record::Intent { epoch, adds, removes } => open.push((*epoch, adds, removes)),
             Record::Commit { epoch, .. } => {
+                review.epoch = review.epoch.max(*epoch);
                 for (_, adds, removes) in open.extract_if(.., |intent| intent.0 == *epoch) {
                     review.committed.extend(adds.iter().map(String::as_str));
                     for file in removes {

@@ -286,9 +286,33 @@ fn every_crash_image_of_a_publication_is_whole_after_a_start() {
         let expected: BTreeSet<String> =
             files.iter().map(|file| file.target.clone()).filter(|_| reached == 6).collect();
         assert_eq!(after_start(&home), expected, "after step {reached} with {count} files");
-        let floor = home.open(1, 1).unwrap().epoch_floor();
+        let lake = home.open(1, 1).unwrap();
+        assert_eq!(lake.committed(), if reached == 6 { 20 } else { 0 }, "after step {reached} with {count} files");
+        let floor = lake.epoch_floor();
         assert_eq!(floor, if reached >= 2 { 20 } else { 0 }, "an epoch that was rolled back is not used again");
     }
+}
+
+#[test]
+fn an_epoch_that_is_only_mentioned_is_not_committed() {
+    let home = Home::new();
+    let lake = home.open(1, 1).unwrap();
+    assert_eq!((lake.committed(), lake.epoch_floor()), (0, 0));
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    lake.submit(home.part(0, 12, &[]));
+    lake.finish(soon()).unwrap();
+    // An intent that nothing follows, and then a file of another node.
+    home.recover().manifest.append(&Record::Intent { epoch: 20, adds: vec![], removes: vec![] }).unwrap();
+    let lake = home.open(1, 1).unwrap();
+    assert_eq!((lake.committed(), lake.epoch_floor(), lake.progress().borrow().committed), (10, 20, 10));
+    assert_eq!(home.metrics.epoch_committed.get(), 10);
+    drop(lake);
+    fs::write(home.path("lake/b/0000000000030-0000-ff.parquet"), "not ours").unwrap();
+    let lake = home.open(1, 1).unwrap();
+    assert_eq!((lake.committed(), lake.epoch_floor()), (10, 30));
+    lake.submit(home.part(0, 31, &[(2, 2)]));
+    lake.finish(soon()).unwrap();
+    assert_eq!(home.open(1, 1).unwrap().committed(), 31);
 }
 
 #[test]
@@ -432,14 +456,34 @@ fn many_tables_and_days_are_published_by_several_threads() {
     assert_eq!(rows, 160);
 }
 
+/// Rows that make the encoder panic: a series that does not exist. No shard seals such a part.
+fn broken(mut table: SealedTable) -> SealedTable {
+    table.rows.series[0] = 7;
+    table
+}
+
+#[test]
+fn an_epoch_that_went_to_quarantine_as_a_whole_is_committed_over_a_restart() {
+    let home = Home::new();
+    let lake = home.open(1, 1).unwrap();
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    lake.submit(Part { shard: 0, epoch: 11, tables: vec![broken(home.sealed(0, &[(2, 2)]))] });
+    lake.submit(home.part(0, 12, &[]));
+    lake.finish(soon()).unwrap();
+    assert_eq!((home.files().len(), home.budget.total()), (2, 0));
+    let last: Vec<Record> = home.records().split_off(2);
+    assert_eq!(last[0], Record::Intent { epoch: 11, adds: vec![], removes: vec![] });
+    assert_eq!((last.len(), kind(&last[1]), last[1].epoch()), (2, "commit", 11), "{last:?}");
+    // A log would be asked for what lies behind this epoch only.
+    assert_eq!(home.open(1, 1).unwrap().committed(), 11);
+}
+
 #[test]
 fn what_panics_twice_goes_to_quarantine_and_the_epoch_goes_on() {
     let home = Home::new();
     let lake = home.open(2, 1).unwrap();
-    let mut broken = home.sealed(0, &[(1, 1), (2, 2)]);
-    // A series that does not exist: no shard seals such a part.
-    broken.rows.series[0] = 7;
-    lake.submit(Part { shard: 0, epoch: 10, tables: vec![home.sealed(1, &[(1, 1)]), broken] });
+    let tables = vec![home.sealed(1, &[(1, 1)]), broken(home.sealed(0, &[(1, 1), (2, 2)]))];
+    lake.submit(Part { shard: 0, epoch: 10, tables });
     let progress = wait_for(&lake, |progress| progress.committed >= 10);
     assert_eq!((progress.failed_attempts, home.files().len(), home.aside()), (2, 1, 0));
     assert!(home.metrics.failure().unwrap().contains("1 file with rows that could not be encoded"));
