@@ -13,8 +13,12 @@ use super::LakeError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NodeId([u8; 8]);
 
-#[cfg(test)]
 impl NodeId {
+    pub fn bytes(self) -> [u8; 8] {
+        self.0
+    }
+
+    #[cfg(test)]
     pub fn of_test(id: u64) -> Self {
         Self(id.to_be_bytes())
     }

@@ -32,6 +32,11 @@ impl Inspected {
         bytes.max().unwrap_or(0)
     }
 
+    /// Whether nothing was ever published from here: there is no manifest.
+    pub fn is_new(&self) -> bool {
+        self.manifest.is_none()
+    }
+
     pub(super) fn into_data_dir(self) -> PathBuf {
         self.data_dir
     }

@@ -18,6 +18,8 @@ mod line_agreement;
 mod line_cases;
 mod line_strategy;
 #[cfg(feature = "lake")]
+mod log;
+#[cfg(feature = "lake")]
 mod node;
 mod replayed;
 #[cfg(feature = "lake")]

@@ -39,6 +39,13 @@ impl Node {
 
     /// With the data of an earlier life. The node listens on 127.0.0.1 unless `args` say otherwise.
     pub fn start_in(dir: TempDir, args: &[&str]) -> Self {
+        let mut node = Self::open_in(dir, args);
+        node.wait_for_log("\"listen\":");
+        node
+    }
+
+    /// As [`Node::start_in`], but only until the port is open: the node may still be replaying its log.
+    pub fn open_in(dir: TempDir, args: &[&str]) -> Self {
         let mut command = ringest("serve");
         command.args(["--log-format", "json"]).arg("--data-dir").arg(dir.path());
         for (option, value) in [("--listen", "127.0.0.1:0"), ("--default-retention", "inf")] {
@@ -56,9 +63,9 @@ impl Node {
             }
         });
         let mut node = Self { child, address: ([0, 0, 0, 0], 0).into(), log, seen: Vec::new(), dir };
-        let start_line = node.wait_for_log("\"listen\":");
-        let listen = start_line.split("\"listen\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        node.address = listen.and_then(|address| address.parse().ok()).expect(&start_line);
+        let line = node.wait_for_log("\"address\":");
+        let address = line.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        node.address = address.and_then(|address| address.parse().ok()).expect(&line);
         node
     }
 
