@@ -105,7 +105,15 @@ impl Node {
         let inspected = lake::inspect(data_dir.path())?;
         let catalog = Arc::new(Catalog::open(data_dir.state(), inspected.catalog_bytes_min())?);
         let options = lake::Options { threads: config.lake_threads, shards: config.shards };
-        let lake = Lake::start(inspected, options, Arc::clone(&catalog), Arc::clone(&metrics), Arc::clone(&budget))?;
+        let on_commit = Box::new(|_, _| {});
+        let lake = Lake::start(
+            inspected,
+            options,
+            Arc::clone(&catalog),
+            Arc::clone(&metrics),
+            Arc::clone(&budget),
+            on_commit,
+        )?;
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let context = write::Context { config: Arc::new(config), catalog, metrics, budget, kernel };
