@@ -36,7 +36,9 @@ impl Node {
         let inspected = lake::inspect(dir.path()).unwrap();
         let options = Options { threads: 1, shards: 1 };
         let metrics = Metrics::new(&budget);
-        let lake = Lake::start(inspected, options, Arc::clone(&catalog), metrics, Arc::clone(&budget)).unwrap();
+        let on_commit = Box::new(|_, _| {});
+        let lake =
+            Lake::start(inspected, options, Arc::clone(&catalog), metrics, Arc::clone(&budget), on_commit).unwrap();
         Self { _dir: dir, catalog, tables: Tables::new(&budget), lake, epoch: 0 }
     }
 

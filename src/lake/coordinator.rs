@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use tokio::sync::watch;
 
 use crate::budget::{Budget, Reservation};
-use crate::catalog::{Catalog, Table};
+use crate::catalog::{Catalog, Saved, Table};
 use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
 use super::encode::Origin;
 use super::job::{Job, JobError, TableDay};
 use super::partition::{DayPart, file_name, folder, split};
-use super::publish::{Failure, Publisher, Staged};
-use super::{Part, Progress, counted, quarantine};
+use super::publish::{Failure, Publisher, Staged, save};
+use super::{OnCommit, Part, Progress, counted, quarantine};
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -48,11 +48,14 @@ pub(super) struct Shared {
     pub budget: Arc<Budget>,
     pub backlog: Arc<Backlog>,
     pub progress: watch::Sender<Progress>,
+    pub on_commit: OnCommit,
 }
 
 /// An epoch on its way into the lake: rows by table and day, ready to be tried any number of times.
 struct Epoch {
     number: u64,
+    /// Part of the names of its files: the attempt.
+    n: u32,
     jobs: Vec<TableDay>,
     rows: u64,
     /// Of the rows; given back when they are committed.
@@ -75,8 +78,6 @@ pub(super) struct Coordinator {
     give_up: Option<Instant>,
     /// Files in quarantine.
     quarantined: usize,
-    /// Part of the names of the next attempt's files.
-    n: u32,
 }
 
 impl Coordinator {
@@ -102,7 +103,6 @@ impl Coordinator {
             passed,
             give_up: None,
             quarantined,
-            n: 0,
         }
     }
 
@@ -151,7 +151,7 @@ impl Coordinator {
         let next = self.pending.first_entry().filter(|entry| *entry.key() <= left);
         let Some(next) = next else {
             if left != u64::MAX && left > self.passed {
-                self.advance(left);
+                self.pass(left);
             }
             return None;
         };
@@ -179,64 +179,75 @@ impl Coordinator {
         let mut jobs: Vec<TableDay> = by_day.into_iter().map(job).collect();
         // The longest first, so that no thread waits for one that was begun last.
         jobs.sort_by_key(|job| Reverse(job.parts.iter().map(|part| part.rows()).sum::<usize>()));
-        Epoch { number, jobs, rows, _memory: memory }
+        Epoch { number, n: 0, jobs, rows, _memory: memory }
     }
 
     /// Tries until the epoch is committed. An error ends the coordinator.
     fn publish(&mut self, mut epoch: Epoch) -> Result<(), String> {
-        let mut wait = RETRY_FIRST;
-        self.n = 0;
         // Rows that are all in quarantine are committed too: whoever kept a copy of them must not bring them again.
-        while epoch.rows > 0 {
-            let failure = match self.attempt(&mut epoch) {
-                Ok(files) => {
-                    self.count(&files);
-                    break;
-                }
-                Err(failure) => failure,
-            };
-            self.shared.metrics.publish_failures.inc();
-            match failure {
-                Failure::Again(reason) => {
-                    self.report(reason.clone());
-                    self.wait(wait, &reason)?;
-                    wait = (wait * 2).min(RETRY_MAX);
-                }
-                Failure::Stop(reason) => {
-                    self.report(reason.clone());
-                    return self.hold(reason);
-                }
-            }
-        }
+        let saved = if epoch.rows == 0 { Ok(None) } else { self.insist(|this| this.attempt(&mut epoch)).map(Some) };
+        let saved = match saved {
+            Ok(saved) => saved,
+            Err(Failure::Again(reason)) => return Err(reason),
+            Err(Failure::Stop(reason)) => return self.hold(reason),
+        };
         let backlog = &self.shared.backlog;
         backlog.rows.fetch_sub(epoch.rows, Ordering::Relaxed);
         backlog.epochs.fetch_sub(1, Ordering::Relaxed);
-        drop(epoch.jobs);
-        self.advance(epoch.number.max(self.passed));
+        let number = epoch.number.max(self.passed);
+        drop(epoch);
+        match saved {
+            Some(saved) => self.advance(number, Some(saved)),
+            None => self.pass(number),
+        }
         Ok(())
     }
 
-    /// One attempt: all files aside, then published. On failure nothing is left aside.
-    fn attempt(&mut self, epoch: &mut Epoch) -> Result<Vec<Staged>, Failure> {
-        self.quarantine(epoch)?;
-        let files = self.encode(epoch);
-        let aside: Vec<PathBuf> = (0..epoch.jobs.len()).map(|job| self.aside(epoch.number, job)).collect();
-        let result = files.and_then(|files| {
-            self.publisher.publish(epoch.number, &files, &self.shared.catalog)?;
-            Ok(files)
-        });
-        self.n += 1;
-        if result.is_err() {
-            for path in aside {
-                // What cannot be removed now is overwritten by the next attempt or cleared at the next start.
-                let _ = std::fs::remove_file(path);
+    /// Makes attempts until one succeeds, or until there is no time for another (`Again`) or no hope (`Stop`).
+    fn insist<T>(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            let failure = match attempt(self) {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            self.report(failure.reason());
+            if matches!(failure, Failure::Stop(_)) || !self.wait(wait) {
+                return Err(failure);
             }
+            wait = (wait * 2).min(RETRY_MAX);
         }
-        result
     }
 
-    fn aside(&self, epoch: u64, job: usize) -> PathBuf {
-        self.data_dir.join("tmp").join(format!("{epoch:013}-{job}.part"))
+    /// One attempt: all files aside, then published. On failure nothing is left aside.
+    fn attempt(&mut self, epoch: &mut Epoch) -> Result<Saved, Failure> {
+        let files = self.write_aside(epoch)?;
+        match self.publisher.publish(epoch.number, &files, &self.shared.catalog) {
+            Ok(saved) => {
+                self.count(&files);
+                Ok(saved)
+            }
+            Err(failure) => {
+                epoch.n += 1;
+                discard(files.iter().map(|file| &*file.aside));
+                Err(failure)
+            }
+        }
+    }
+
+    /// All files of an epoch aside, or none.
+    fn write_aside(&mut self, epoch: &mut Epoch) -> Result<Vec<Staged>, Failure> {
+        self.quarantine(epoch)?;
+        let files = self.encode(epoch);
+        if files.is_err() {
+            let aside: Vec<PathBuf> = (0..epoch.jobs.len()).map(|job| self.aside(epoch, job)).collect();
+            discard(aside.iter().map(|path| &**path));
+        }
+        files
+    }
+
+    fn aside(&self, epoch: &Epoch, job: usize) -> PathBuf {
+        self.data_dir.join("tmp").join(format!("{:013}-{:04}-{job}.part", epoch.number, epoch.n))
     }
 
     /// Writes the files of all jobs aside, with the help of the other lake threads.
@@ -249,8 +260,8 @@ impl Coordinator {
             let job = Job {
                 input: input.clone(),
                 origin: Origin { node, epoch: epoch.number },
-                aside: self.aside(epoch.number, index),
-                target: format!("{folder}/{}", file_name(epoch.number, self.n, node)),
+                aside: self.aside(epoch, index),
+                target: format!("{folder}/{}", file_name(epoch.number, epoch.n, node)),
                 sync,
                 done: done.clone(),
                 index,
@@ -288,7 +299,8 @@ impl Coordinator {
         epoch.jobs = jobs;
         let mut hopeless: Vec<TableDay> = hopeless;
         while let Some(job) = hopeless.pop() {
-            let saved = catch_unwind(AssertUnwindSafe(|| quarantine::save(&self.data_dir, epoch.number, &job)));
+            let saved =
+                catch_unwind(AssertUnwindSafe(|| quarantine::save(&self.data_dir, epoch.number, epoch.n, &job)));
             let reason = match saved {
                 Ok(Ok(path)) => {
                     tracing::error!(
@@ -328,10 +340,24 @@ impl Coordinator {
         metrics.rows_written.inc_by(files.iter().map(|file| file.written.rows).sum());
     }
 
-    fn advance(&mut self, committed: u64) {
+    /// The lake misses nothing of the epochs up to this one, which had no rows; births they may have had.
+    fn pass(&mut self, epoch: u64) {
+        match save(&self.shared.catalog) {
+            Ok(saved) => self.advance(epoch, Some(saved)),
+            Err(reason) => {
+                self.advance(epoch, None);
+                self.report(&reason);
+            }
+        }
+    }
+
+    fn advance(&mut self, committed: u64, saved: Option<Saved>) {
         self.passed = committed;
         self.shared.metrics.epoch_committed.set(committed as i64);
         self.shared.metrics.set_failure(self.standing_failure());
+        if let Some(saved) = saved {
+            (self.shared.on_commit)(committed, saved.births);
+        }
         self.shared.progress.send_modify(|progress| {
             if progress.failure.take().is_some() {
                 tracing::info!("publishing works again: epoch {committed} is committed");
@@ -341,32 +367,33 @@ impl Coordinator {
     }
 
     /// Health fails before anybody is told of the attempt: who hears that a flush has failed finds it there.
-    fn report(&self, reason: String) {
-        self.shared.metrics.set_failure(Some(reason.as_str().into()));
+    fn report(&self, reason: &str) {
+        self.shared.metrics.publish_failures.inc();
+        self.shared.metrics.set_failure(Some(reason.into()));
         self.shared.progress.send_modify(|progress| {
             progress.failed_attempts += 1;
-            if progress.failure.as_deref() != Some(&*reason) {
+            if progress.failure.as_deref() != Some(reason) {
                 tracing::error!("{reason}");
                 progress.failure = Some(reason.into());
             }
         });
     }
 
-    /// Waits before the next attempt and takes parts meanwhile. An error: there is no time for another attempt.
-    fn wait(&mut self, wait: Duration, reason: &str) -> Result<(), String> {
+    /// Waits before the next attempt and takes parts meanwhile. Whether there is time for another attempt.
+    fn wait(&mut self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         loop {
             if self.give_up.is_some_and(|give_up| give_up <= until) {
-                return Err(reason.to_owned());
+                return false;
             }
             match self.commands.recv_deadline(until) {
                 Ok(command) => self.take(command),
-                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) if self.give_up.is_some() => {
                     std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                    return Ok(());
+                    return true;
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err(reason.to_owned()),
+                Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
     }
@@ -379,8 +406,15 @@ impl Coordinator {
                 Err(_) => break,
             }
             // Whoever waits for these rows learns that they do not come.
-            self.report(reason.clone());
+            self.report(&reason);
         }
         Err(reason)
+    }
+}
+
+/// Removes files aside. What cannot be removed now is overwritten or cleared at the next start.
+fn discard<'a>(aside: impl Iterator<Item = &'a Path>) {
+    for path in aside {
+        let _ = std::fs::remove_file(path);
     }
 }

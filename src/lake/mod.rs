@@ -58,6 +58,10 @@ pub struct Options {
     pub shards: usize,
 }
 
+/// Called when more is committed: the epoch up to which everything is in the lake, and so many births are durable in the catalog
+/// (counted since it began).
+pub type OnCommit = Box<dyn Fn(u64, u64) + Send>;
+
 /// A shard has left every epoch up to `epoch`; `tables` are its rows of exactly this epoch.
 #[derive(Debug)]
 pub struct Part {
@@ -118,6 +122,7 @@ fn counted(count: u64, what: &str) -> String {
 
 /// The running lake.
 pub struct Lake {
+    node_id: [u8; 8],
     committed: u64,
     epoch_floor: u64,
     commands: Sender<Command>,
@@ -130,7 +135,7 @@ pub struct Lake {
 
 impl Lake {
     /// Brings the data directory into order (a publication that was cut off is taken back) and starts the threads. The
-    /// catalog was found to hold what the committed files rely on.
+    /// catalog was found to hold what the committed files rely on. A lake thread calls `on_commit`.
     ///
     /// # Errors
     /// A folder or file cannot be read or written; no thread starts.
@@ -140,6 +145,7 @@ impl Lake {
         catalog: Arc<Catalog>,
         metrics: Arc<Metrics>,
         budget: Arc<Budget>,
+        on_commit: OnCommit,
     ) -> Result<Self, LakeError> {
         let Recovered { manifest, disk, committed, epoch_floor } = recover::recover(&inspected)?;
         metrics.epoch_committed.set(committed as i64);
@@ -152,9 +158,10 @@ impl Lake {
             let (queue, budget) = (jobs.1.clone(), Arc::clone(&budget));
             threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
-        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress };
+        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress, on_commit };
         let data_dir = inspected.into_data_dir();
         let publisher = Publisher::new(data_dir.clone(), disk, manifest);
+        let node_id = publisher.node().bytes();
         let left = vec![epoch_floor; options.shards];
         let coordinator = Coordinator::new(data_dir, publisher, shared, inbox, jobs, left);
         let (last_word, ended) = bounded(1);
@@ -162,7 +169,12 @@ impl Lake {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
-        Ok(Self { committed, epoch_floor, commands, progress: watcher, backlog, ended, threads })
+        Ok(Self { node_id, committed, epoch_floor, commands, progress: watcher, backlog, ended, threads })
+    }
+
+    /// Random, drawn once per data directory.
+    pub fn node_id(&self) -> [u8; 8] {
+        self.node_id
     }
 
     /// The last epoch that was committed when the lake was started; 0 if none was. Rows of this and every earlier epoch are in the

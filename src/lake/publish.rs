@@ -40,6 +40,13 @@ pub(super) enum Failure {
     Stop(String),
 }
 
+impl Failure {
+    pub fn reason(&self) -> &str {
+        let (Self::Again(reason) | Self::Stop(reason)) = self;
+        reason
+    }
+}
+
 /// Publishes epochs, one at a time.
 pub(super) struct Publisher {
     data_dir: PathBuf,
@@ -156,10 +163,8 @@ impl Publisher {
         self.sync_folders(files)
             .map_err(|error| Failure::Stop(format!("{reason}; then: {error}; restart the node")))?;
         // Left open, the intent would make a later commit of the same epoch its own.
-        self.record(&Record::Abort { epoch }).map_err(|failure| {
-            let (Failure::Again(failed) | Failure::Stop(failed)) = failure;
-            Failure::Stop(format!("{reason}; then: {failed}; restart the node"))
-        })
+        self.record(&Record::Abort { epoch })
+            .map_err(|failure| Failure::Stop(format!("{reason}; then: {}; restart the node", failure.reason())))
     }
 
     fn record(&mut self, record: &Record) -> Result<(), Failure> {

@@ -37,11 +37,11 @@ pub(super) fn count(data_dir: &Path) -> usize {
     fs::read_dir(folder(data_dir)).map_or(0, |entries| entries.flatten().count())
 }
 
-/// Writes the rows of a job to a file of their own, durably.
-pub(super) fn save(data_dir: &Path, epoch: u64, job: &TableDay) -> io::Result<PathBuf> {
+/// Writes the rows of a job to a file of their own, durably. `n` is that of the Parquet file that they have not become.
+pub(super) fn save(data_dir: &Path, epoch: u64, n: u32, job: &TableDay) -> io::Result<PathBuf> {
     let folder = folder(data_dir);
     fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("{epoch:013}-{}-{}.arrow", job.table.id, job.day));
+    let path = folder.join(format!("{epoch:013}-{n:04}-{}-{}.arrow", job.table.id, job.day));
     let schema = Arc::new(schema(&job.table, epoch));
     let mut writer = FileWriter::try_new(File::create(&path)?, &schema).map_err(io::Error::other)?;
     let rows_max = (BATCH_CELLS / schema.fields().len()).max(1);

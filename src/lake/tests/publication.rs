@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -12,7 +14,7 @@ use crate::lake::disk::Disk;
 use crate::lake::manifest::{Contents, Manifest, Record};
 use crate::lake::publish::{Failure, Publisher, Staged};
 use crate::lake::recover::{Recovered, inspect, recover};
-use crate::lake::{Lake, LakeError, Options, Part, Progress};
+use crate::lake::{Lake, LakeError, OnCommit, Options, Part, Progress};
 use crate::metrics::Metrics;
 
 use super::*;
@@ -46,10 +48,21 @@ impl Home {
     }
 
     fn open(&self, threads: usize, shards: usize) -> Result<Lake, LakeError> {
+        self.open_with(threads, shards, Box::new(|_, _| {}))
+    }
+
+    fn open_with(&self, threads: usize, shards: usize, on_commit: OnCommit) -> Result<Lake, LakeError> {
         let inspected = inspect(self.folder.path())?;
         let (catalog, metrics, budget) =
             (Arc::clone(&self.catalog), Arc::clone(&self.metrics), Arc::clone(&self.budget));
-        Lake::start(inspected, Options { threads, shards }, catalog, metrics, budget)
+        Lake::start(inspected, Options { threads, shards }, catalog, metrics, budget, on_commit)
+    }
+
+    /// A new field of the second table.
+    fn bear(&self, name: &str) {
+        let fields = vec![FieldBirth { name, kind: FieldType::Float }];
+        let tables = vec![TableBirth { measurement: MEASUREMENTS[1], tags: vec![], fields }];
+        self.catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
     }
 
     fn recover(&self) -> Recovered {
@@ -379,14 +392,73 @@ fn commits_say_how_much_of_the_catalog_they_rely_on() {
     wait_for(&lake, |progress| progress.committed == 10);
     let first = fs::metadata(&path).unwrap().len();
     assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), first);
+<<<<<<< HEAD
     let fields = vec![FieldBirth { name: "later", kind: FieldType::Float }];
     let tables = vec![TableBirth { measurement: "other", tags: vec![], fields }];
     home.catalog.bear(&Births { bucket: "b", retention: None, tables }, |_, _| ()).unwrap();
+=======
+    home.bear("later");
+>>>>>>> wt-lakelog
     lake.submit(home.part(0, 11, &[(2, 2)]));
     lake.finish(soon()).unwrap();
     let second = fs::metadata(&path).unwrap().len();
     assert!(second > first);
     assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), second);
+}
+
+/// A hook, and what it was told.
+fn listening() -> (OnCommit, Arc<Mutex<Vec<(u64, u64)>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    (Box::new(move |committed, births| tell.lock().unwrap().push((committed, births))), told)
+}
+
+#[test]
+fn each_advance_tells_what_is_committed_and_how_many_births_are_durable() {
+    let home = Home::new();
+    let (on_commit, told) = listening();
+    let lake = home.open_with(1, 1, on_commit).unwrap();
+    // A bucket, and two tables with a tag and a field.
+    assert_eq!(home.catalog.births(), 7);
+    lake.submit(home.part(0, 10, &[]));
+    wait_for(&lake, |progress| progress.committed == 10);
+    assert_eq!(Catalog::open(&home.path("state"), 0).unwrap().births(), 7, "saved by an epoch without rows");
+    home.bear("of the next epoch");
+    lake.submit(home.part(0, 11, &[(1, 1)]));
+    wait_for(&lake, |progress| progress.committed == 11);
+    home.bear("of an epoch that a shard passes");
+    lake.submit(home.part(0, 15, &[]));
+    wait_for(&lake, |progress| progress.committed == 15);
+    lake.finish(soon()).unwrap();
+    assert_eq!(*told.lock().unwrap(), [(10, 7), (11, 8), (15, 9)]);
+}
+
+#[test]
+fn births_that_cannot_be_saved_are_reported_and_free_nothing() {
+    // A file that may not grow any more.
+    let memory = rustix::fs::memfd_create("catalog", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+    let home = Home::new();
+    let state = home.path("full");
+    fs::create_dir(&state).unwrap();
+    std::os::unix::fs::symlink(format!("/proc/self/fd/{}", memory.as_raw_fd()), state.join("catalog")).unwrap();
+    let home = Home { catalog: Arc::new(Catalog::open(&state, 0).unwrap()), ..home };
+    home.catalog.save().unwrap();
+    rustix::fs::fcntl_add_seals(&memory, rustix::fs::SealFlags::GROW).unwrap();
+
+    let (on_commit, told) = listening();
+    let lake = home.open_with(1, 1, on_commit).unwrap();
+    lake.submit(home.part(0, 10, &[]));
+    wait_for(&lake, |progress| progress.committed == 10);
+    home.bear("too much");
+    lake.submit(home.part(0, 11, &[]));
+    let progress = wait_for(&lake, |progress| progress.failed_attempts > 0);
+    assert_eq!(progress.committed, 11);
+    assert!(progress.failure.unwrap().contains("cannot save the catalog"));
+    assert!(home.metrics.failure().unwrap().contains("cannot save the catalog"));
+    lake.submit(home.part(0, 12, &[]));
+    wait_for(&lake, |progress| progress.failed_attempts > 1);
+    lake.finish(soon()).unwrap();
+    assert_eq!(*told.lock().unwrap(), [(10, 0)]);
 }
 
 #[test]
