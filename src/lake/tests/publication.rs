@@ -392,13 +392,7 @@ fn commits_say_how_much_of_the_catalog_they_rely_on() {
     wait_for(&lake, |progress| progress.committed == 10);
     let first = fs::metadata(&path).unwrap().len();
     assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), first);
-<<<<<<< HEAD
-    let fields = vec![FieldBirth { name: "later", kind: FieldType::Float }];
-    let tables = vec![TableBirth { measurement: "other", tags: vec![], fields }];
-    home.catalog.bear(&Births { bucket: "b", retention: None, tables }, |_, _| ()).unwrap();
-=======
     home.bear("later");
->>>>>>> wt-lakelog
     lake.submit(home.part(0, 11, &[(2, 2)]));
     lake.finish(soon()).unwrap();
     let second = fs::metadata(&path).unwrap().len();
