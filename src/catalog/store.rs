@@ -403,7 +403,7 @@ mod tests {
         let catalog = Catalog::open(dir.path(), 0).unwrap();
         let bear = |catalog: &Catalog, tag| {
             let tables = vec![TableBirth { measurement: "m", tags: vec![tag], fields: vec![] }];
-            catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
+            catalog.bear(&Births { bucket: "b", retention: None, tables }, |_, _| ()).unwrap();
         };
         bear(&catalog, "first");
         assert_eq!(catalog.births(), 3, "a bucket, a table, a tag");

@@ -30,7 +30,10 @@ fn segments(data_dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
     let node = start(&["--shards", "2"]);
-    node.must_write("d", "m,t=a f=1,i=2i,u=3u,b=t,s=\"four\" 1\nn f=1 1600000000000000000\nm,t=b f=2 1600000000000000000");
+    node.must_write(
+        "d",
+        "m,t=a f=1,i=2i,u=3u,b=t,s=\"four\" 1\nn f=1 1600000000000000000\nm,t=b f=2 1600000000000000000",
+    );
     let gzip = {
         use libdeflater::{CompressionLvl, Compressor};
         let body = b"m,t=gzip f=5 7\nm,t=gzip g=5 7";
@@ -97,7 +100,10 @@ fn a_422_is_replayed_with_the_verdict_that_it_got() {
     let node = restart(node, &["--default-retention", "inf"]);
     let lake = Lake::read(node.data_dir());
     assert_eq!(lake.lines("d", "m"), expected);
-    assert!(lake.files[0].columns.iter().all(|column| !format!("{column:?}").contains("\"h\"")), "a dropped point bore a column");
+    assert!(
+        lake.files[0].columns.iter().all(|column| !format!("{column:?}").contains("\"h\"")),
+        "a dropped point bore a column"
+    );
     // A bucket that takes points of any age, in a life that would not.
     node.must_write("e", "m f=1 1");
     let node = restart(node, &["--default-retention", "1h"]);
@@ -134,7 +140,10 @@ fn the_next_life_may_have_other_shards_limits_and_memory() {
     for connection in 0..6 {
         node.must_write("d", &format!("n,c=c{connection} f={connection}i 1"));
     }
-    let node = restart(node, &["--shards", "1", "--max-body-size", "1KiB", "--memory-limit", "192MiB", "--wal-size-limit", "32MiB"]);
+    let node = restart(
+        node,
+        &["--shards", "1", "--max-body-size", "1KiB", "--memory-limit", "192MiB", "--wal-size-limit", "32MiB"],
+    );
     assert_eq!(node.write("d", &lines).status, 413);
     let lake = Lake::read(node.data_dir());
     assert_eq!((lake.rows("d", "m").len(), lake.rows("d", "n").len()), (150_000, 6));
@@ -151,7 +160,8 @@ fn a_column_born_on_one_shard_is_there_for_the_requests_of_another() {
     for round in 0..30 {
         // All bring the same new column, and one of their own.
         for (number, client) in clients.iter_mut().enumerate() {
-            let line = format!("m{},t{round}=x shared{round}={number}i,own{round}_{number}={number}i {number}", round % 3);
+            let line =
+                format!("m{},t{round}=x shared{round}={number}i,own{round}_{number}={number}i {number}", round % 3);
             client.request("POST", "/write?db=d", line.as_bytes());
         }
         clients.iter_mut().for_each(|client| assert_eq!(client.answer().status, 204));
@@ -318,7 +328,8 @@ fn ten_groups() -> (tempfile::TempDir, PathBuf, Vec<usize>) {
     let dir = node.kill();
     let segment = segments(dir.path()).remove(0);
     let bytes = fs::read(&segment).unwrap();
-    let groups = (1..bytes.len() / 4096).map(|block| block * 4096).filter(|at| bytes[*at..].starts_with(b"RGRP")).collect();
+    let groups =
+        (1..bytes.len() / 4096).map(|block| block * 4096).filter(|at| bytes[*at..].starts_with(b"RGRP")).collect();
     (dir, segment, groups)
 }
 

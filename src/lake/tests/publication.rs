@@ -62,7 +62,7 @@ impl Home {
     fn bear(&self, name: &str) {
         let fields = vec![FieldBirth { name, kind: FieldType::Float }];
         let tables = vec![TableBirth { measurement: MEASUREMENTS[1], tags: vec![], fields }];
-        self.catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
+        self.catalog.bear(&Births { bucket: "b", retention: None, tables }, |_, _| ()).unwrap();
     }
 
     fn recover(&self) -> Recovered {
