@@ -60,7 +60,9 @@ impl Maker {
         let mut offset = 0;
         while offset < bytes {
             let now = (bytes - offset).min((ZERO_CHUNKS * CHUNK_BYTES) as u64);
-            let write = Write { file: Arc::clone(file), offset, bytes: now as usize, chunks: zeros, synced: false };
+            // The last one in the way of a group, so that what refuses that is known before there are any.
+            let synced = offset + now == bytes;
+            let write = Write { file: Arc::clone(file), offset, bytes: now as usize, chunks: zeros, synced };
             self.disk.submit(write);
             let (chunks, result) = self.disk.complete();
             result?;

@@ -2,6 +2,7 @@
 
 mod chunk;
 mod pwrite;
+mod uring;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -15,6 +16,7 @@ pub(super) use chunk::{CHUNK_BYTES, Chunk};
 
 use super::format::BLOCK_BYTES;
 use pwrite::{Durability, Pwrite};
+use uring::Uring;
 
 /// Most pieces of one write (UIO_MAXIOV of the kernel); a longer one is several.
 const PIECES_MAX: usize = 1024;
@@ -71,6 +73,8 @@ pub(super) trait Disk: Send {
 /// How segments are opened and written.
 #[derive(Clone)]
 pub(super) enum Backend {
+    /// Past the page cache, by io_uring.
+    Uring,
     /// Past the page cache, by pwritev2.
     Direct,
     /// Through the page cache, each write followed by fdatasync.
@@ -82,12 +86,13 @@ pub(super) enum Backend {
 impl Backend {
     /// What to try, the best first.
     pub fn candidates(sync: bool) -> &'static [Backend] {
-        if sync { &[Self::Direct, Self::Synced] } else { &[Self::Cached] }
+        if sync { &[Self::Uring, Self::Direct, Self::Synced] } else { &[Self::Cached] }
     }
 
     /// For messages.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Uring => "io_uring past the page cache",
             Self::Direct => "pwritev2 past the page cache",
             Self::Synced => "pwritev and fdatasync",
             Self::Cached => "page cache, not synced",
@@ -97,7 +102,7 @@ impl Backend {
     /// Makes a segment's file.
     pub fn create(&self, path: &Path) -> io::Result<File> {
         let flags = match self {
-            Self::Direct => OFlags::DIRECT,
+            Self::Uring | Self::Direct => OFlags::DIRECT,
             Self::Synced | Self::Cached => OFlags::empty(),
         };
         OpenOptions::new().read(true).write(true).create_new(true).custom_flags(flags.bits() as i32).open(path)
@@ -106,6 +111,7 @@ impl Backend {
     /// For one thread.
     pub fn disk(&self) -> io::Result<Box<dyn Disk>> {
         Ok(match self {
+            Self::Uring => Box::new(Uring::new()?),
             Self::Direct => Box::new(Pwrite::new(Durability::Dsync)),
             Self::Synced => Box::new(Pwrite::new(Durability::Fdatasync)),
             Self::Cached => Box::new(Pwrite::new(Durability::None)),
