@@ -1,6 +1,6 @@
 //! A segment before its groups are read: what its name and its header say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::WalError;
 use super::super::format::{BLOCK_BYTES, GroupHeader, HEADER_BYTES, NoHeader, SegmentHeader};
@@ -18,6 +18,8 @@ pub(super) struct Candidate {
     /// Of the group at `start`; `None` if there are no groups to be read.
     pub first_sequence: Option<u64>,
     pub start: u64,
+    /// Of the file.
+    bytes: u64,
 }
 
 impl Candidate {
@@ -31,6 +33,7 @@ impl Candidate {
             owner: None,
             first_sequence: None,
             start: BLOCK_BYTES as u64,
+            bytes: blocks.bytes(),
         };
         match decoded {
             Ok(header) => candidate.adopt(&header, blocks.bytes(), losses)?,
@@ -41,6 +44,17 @@ impl Candidate {
             }
         }
         Ok(candidate)
+    }
+
+    /// Whether there are groups, or a header that announces them.
+    pub fn is_used(&self) -> bool {
+        self.first_sequence.is_some()
+    }
+
+    /// This one is not used though the file at `later`, which was made after it, is.
+    pub fn emptied(&self, later: &Path) -> Lost {
+        let what = format!("has neither header nor groups, but {} was made after it was used", later.display());
+        Lost { path: self.path.clone(), offset: 0, bytes: self.bytes, groups: 0, what }
     }
 
     /// Whether the header still says what it said.

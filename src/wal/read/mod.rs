@@ -202,7 +202,17 @@ impl Log {
         candidates.sort_by_key(|candidate| (candidate.first_sequence.unwrap_or(u64::MAX), candidate.number));
         let mut log = Self::default();
         let mut end: Option<End> = None;
+        let newest_used =
+            candidates.iter().filter(|candidate| candidate.is_used()).max_by_key(|candidate| candidate.number);
+        let newest_used = newest_used.map(|candidate| (candidate.number, candidate.path.clone()));
         for candidate in candidates {
+            // Files are made one by one, each when the one before is used.
+            if let Some((number, path)) = &newest_used
+                && !candidate.is_used()
+                && candidate.number < *number
+            {
+                losses.add(candidate.emptied(path))?;
+            }
             let first = candidate.first_sequence;
             let taken = end.as_ref().map_or(0, |end| end.sequence);
             let scanned = scan::scan(candidate, taken, losses)?;

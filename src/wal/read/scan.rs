@@ -11,8 +11,9 @@ use super::{Losses, Lost, Segment, Tally, Torn};
 pub(super) struct Run {
     pub start: u64,
     pub end: u64,
-    /// Of the first group.
+    /// Of the first group, and of the one that would come next.
     pub sequence: u64,
+    pub next_sequence: u64,
 }
 
 pub(super) struct Scanned {
@@ -164,15 +165,17 @@ impl Scan {
     }
 
     fn take(&mut self, header: &GroupHeader, tally: &Tally, taken: u64) {
-        let (start, end) = (self.offset, self.offset + header.disk_bytes());
-        if header.sequence >= taken {
-            self.segment.tally.add(tally);
-            match self.segment.runs.last_mut().filter(|run| run.end == start) {
-                Some(run) => run.end = end,
-                None => self.segment.runs.push(Run { start, end, sequence: header.sequence }),
-            }
+        let Self { offset, sequence, .. } = *self;
+        self.go_on(offset + header.disk_bytes(), sequence.saturating_add(1));
+        if sequence < taken {
+            return;
         }
-        self.go_on(end, header.sequence.saturating_add(1));
+        self.segment.tally.add(tally);
+        let run = Run { start: offset, end: self.offset, sequence, next_sequence: self.sequence };
+        match self.segment.runs.last_mut().filter(|last| last.end == run.start && last.next_sequence == run.sequence) {
+            Some(last) => (last.end, last.next_sequence) = (run.end, run.next_sequence),
+            None => self.segment.runs.push(run),
+        }
     }
 
     fn place(&mut self) -> Result<Place, WalError> {

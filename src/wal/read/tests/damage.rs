@@ -107,6 +107,18 @@ fn several_damaged_places() {
     assert_eq!(found.torn.unwrap().offset, 10 * block);
 }
 
+/// The group between two that lie side by side: it never had a place, but its number is missing.
+#[test]
+fn a_number_that_is_passed_over() {
+    let mut image = Image::new(0, 0, 8);
+    image.group(1).skip_sequence().group(1);
+    let dir = folder(&[&image]);
+    assert_eq!(damaged(dir.path()).1, 2 * BLOCK as u64);
+    let (found, written) = read(dir.path(), true).unwrap();
+    assert!(written == all_records([&image]));
+    assert_eq!((found.lost[0].groups, found.lost[0].bytes), (1, 0));
+}
+
 #[test]
 fn a_missing_segment_in_the_middle() {
     let [first, second] = two();
@@ -141,6 +153,22 @@ fn a_torn_group_before_a_segment_that_was_begun() {
         let dir = folder(&[&first, &behind]);
         assert_eq!(damaged(dir.path()).1, 4 * BLOCK as u64);
         assert_eq!(read(dir.path(), true).unwrap().0.lost[0].groups, 1);
+    }
+}
+
+/// Without this the beginning of the log would be taken for freed.
+#[test]
+fn an_emptied_segment() {
+    let [first, second] = two();
+    for bytes in [0, BLOCK, 8 * BLOCK] {
+        let dir = folder(&[&first, &second]);
+        std::fs::write(first.path(dir.path()), vec![0; bytes]).unwrap();
+        let (path, offset, what) = damaged(dir.path());
+        assert_eq!((path, offset), (first.path(dir.path()), 0));
+        assert!(what.contains("00000001.wal"), "{what}");
+        let (found, written) = read(dir.path(), true).unwrap();
+        assert!(written == all_records([&second]));
+        assert_eq!(found.lost[0].bytes, bytes as u64);
     }
 }
 

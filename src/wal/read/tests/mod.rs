@@ -74,6 +74,11 @@ impl Image {
         self.sequence
     }
 
+    pub fn skip_sequence(&mut self) -> &mut Self {
+        self.sequence += 1;
+        self
+    }
+
     pub fn free_blocks(&self) -> usize {
         (self.bytes.len() - self.at) / BLOCK
     }

@@ -55,11 +55,11 @@ fn spares_without_header() {
     let mut used = Image::new(1, 0, 8);
     used.group(2);
     let dir = folder(&[&used]);
-    for (number, bytes) in [(0, 0), (2, 10), (3, BLOCK), (4, 3 * BLOCK + 10), (5, 8 * BLOCK)] {
+    for (number, bytes) in [(2, 10), (3, BLOCK), (4, 3 * BLOCK + 10), (5, 8 * BLOCK), (6, 0)] {
         fs::write(dir.path().join(segment_name(LIFE, number)), vec![0; bytes]).unwrap();
     }
     let found = sound(dir.path(), &[&used]);
-    assert_eq!(names(&found), ["00000001", "00000000", "00000002", "00000003", "00000004", "00000005"]);
+    assert_eq!(names(&found), ["00000001", "00000002", "00000003", "00000004", "00000005", "00000006"]);
     assert_eq!(found.segments[1].first_sequence, None);
     assert_eq!(found.torn, None);
 }
