@@ -13,7 +13,8 @@ const SEGMENT_MAGIC: [u8; 8] = *b"ringwal\0";
 const GROUP_MAGIC: [u8; 4] = *b"RGRP";
 /// Where both headers hold the checksum of what stands before it.
 const CHECK: usize = 60;
-const EXTENSION: &str = ".wal";
+/// What the name of every segment ends in.
+pub const EXTENSION: &str = ".wal";
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +158,13 @@ impl GroupHeader {
         })
     }
 
+    /// Whether two of magic, life and sequence are those of this group: what a torn or damaged header may leave.
+    pub fn resembles(bytes: &[u8], life: u64, sequence: u64) -> bool {
+        let Some(header) = bytes.get(..HEADER_BYTES) else { return false };
+        let same = [header[..4] == GROUP_MAGIC, u64_at(header, 16) == life, u64_at(header, 8) == sequence];
+        same.into_iter().filter(|same| *same).count() >= 2
+    }
+
     /// Its bytes on disk, with payload and padding.
     pub fn disk_bytes(&self) -> u64 {
         group_bytes(u64::from(self.payload_bytes))
@@ -268,6 +276,7 @@ mod tests {
             let mut group = GROUP.encode();
             group[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(GroupHeader::decode(&group), None, "bit {bit}");
+            assert!(GroupHeader::resembles(&group, GROUP.life, GROUP.sequence), "bit {bit}");
         }
         assert_eq!(SegmentHeader::decode(&[0; BLOCK_BYTES]), Err(NoHeader::Invalid));
         assert_eq!(GroupHeader::decode(&[0; BLOCK_BYTES]), None);

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 pub use format::Kind;
 pub use log::{NoRoom, Options, Record, Space, Wal};
-pub use read::{Found, Lost, Reader, Torn, inspect, remove};
+pub use read::{Found, Head, Lost, Reader, Segment, Tally, Torn, inspect, remove};
 
 /// Why the log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +29,8 @@ pub enum WalError {
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error(
-        "the log is damaged: {path} at byte {offset} {what}; groups written later are whole, so this is no write that was cut off. Nothing was changed. \
-         Restore the file from a copy, or start with --wal-skip-damaged, which goes on without the damaged part and lists what is lost"
+        "the log is damaged: {path} at byte {offset} {what}. Nothing was changed. Restore the file from a copy, or start with \
+         --wal-skip-damaged, which goes on without the damaged part and lists what is lost"
     )]
     Damaged { path: PathBuf, offset: u64, what: String },
     #[error("{path} was written by a later version of ringest ({what}): start that version")]
@@ -39,4 +39,23 @@ pub enum WalError {
         "{path} belongs to another node: it was written with the state of another data directory. Move it away, or bring its state/ back"
     )]
     Foreign { path: PathBuf },
+    #[error(
+        "{path} and {other} were written by different nodes. Nothing was changed. Move away the files of the node that does not belong here"
+    )]
+    Owners { path: PathBuf, other: PathBuf },
+    #[error(
+        "{path} and {other} are of two lives of this node, but a start removes the old log before it writes a new one: one of them was brought \
+         back from a copy. Nothing was changed. Move away the files whose names begin as that one's does, or start with \
+         --wal-skip-damaged, which reads both, the one with the lower epochs first"
+    )]
+    Lives { path: PathBuf, other: PathBuf },
+    #[error(
+        "{path} ends like a segment of the log, but no segment is called so: give it its name back, or move it away"
+    )]
+    Stray { path: PathBuf },
+    #[error(
+        "{path} is no longer what it was when it was checked (at byte {offset}): another process writes to the log, or the disk gives other \
+         bytes than before. Stop that process, check the disk, and try again"
+    )]
+    Changed { path: PathBuf, offset: u64 },
 }

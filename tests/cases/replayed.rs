@@ -31,4 +31,8 @@ proptest! {
     fn buffer_operations(data in vec(any::<u8>(), 0..100)) {
         fuzzed::buffer::buffer(&data);
     }
+    #[test]
+    fn wal_from_any_bytes(data in vec(any::<u8>(), 0..600)) {
+        fuzzed::wal::wal(&data);
+    }
 }

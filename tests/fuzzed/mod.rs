@@ -6,3 +6,4 @@ pub mod gunzip;
 pub mod http;
 pub mod line;
 pub mod table;
+pub mod wal;
