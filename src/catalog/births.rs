@@ -127,7 +127,11 @@ mod tests {
                 // Whoever looks now has to wait until the record is queued.
                 scope.spawn(|| *seen.lock().unwrap() = Some(catalog.find("b", "m").is_some()));
                 std::thread::sleep(Duration::from_millis(50));
-                assert_eq!(*seen.lock().unwrap(), None, "the birth was visible, or its absence, before its record was queued");
+                assert_eq!(
+                    *seen.lock().unwrap(),
+                    None,
+                    "the birth was visible, or its absence, before its record was queued"
+                );
             };
             catalog.bear(&births, queue).unwrap();
         });

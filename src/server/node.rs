@@ -70,6 +70,11 @@ impl Node {
         left
     }
 
+    /// An epoch above the current one and `epoch`; not begun by this.
+    pub fn epoch_above(&self, epoch: u64) -> u64 {
+        now_ms().max(epoch.max(self.epochs.current()) + 1)
+    }
+
     /// A flush whose new epoch lies above `epoch` too.
     pub fn flush_above(&self, epoch: u64) {
         self.epochs.bump(now_ms().max(epoch + 1));

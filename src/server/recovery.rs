@@ -2,9 +2,10 @@
 //! meanwhile; writes are taken afterwards.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, bounded, select};
 
 use super::ServerError;
 use super::node::Node;
@@ -72,21 +73,9 @@ pub fn run(node: &Arc<Node>, data_dir: &Path, signals: &Receiver<Stop>) -> Resul
     if found.owner.is_some_and(|owner| owner != node.lake.node_id()) {
         return Err(WalError::Foreign { path: dir }.into());
     }
-    // Above every epoch of the log.
-    node.flush_above(found.epoch_max);
-    let epoch = node.epochs.current();
-    let replay = Replay::new(node.context.clone(), !wal_skip_damaged);
-    let mut recovery = Recovery { node, replay, epoch, requests: 0, skips_damaged: wal_skip_damaged };
-    if found.records > 0 {
-        tracing::info!(bytes = found.bytes, records = found.records, "replaying the log");
-        if let Some(stop) = recovery.replay(&found, signals)? {
-            return Ok(Some(stop));
-        }
-    }
-    node.lake.finish_replay(epoch)?;
-    if found.records > 0 {
-        let seconds = node.context.readiness.up().as_secs_f64();
-        tracing::info!(requests = recovery.requests, seconds, "the log is replayed: everything in it is published");
+    let epoch = node.epoch_above(found.epoch_max);
+    if let Some(stop) = replay(node, &found, epoch, signals)? {
+        return Ok(Some(stop));
     }
     wal::remove(&dir)?;
     node.context.keeper.open(match durability {
@@ -94,8 +83,50 @@ pub fn run(node: &Arc<Node>, data_dir: &Path, signals: &Receiver<Stop>) -> Resul
         Durability::Sync | Durability::Write => Keeping::Log(start_log(node, dir)?),
     });
     // What comes now lies above the replay.
-    node.flush();
+    node.flush_above(epoch);
     Ok(None)
+}
+
+/// Replays `found` as `epoch`, until a signal comes.
+fn replay(node: &Node, found: &Found, epoch: u64, signals: &Receiver<Stop>) -> Result<Option<Stop>, ServerError> {
+    let stopped = OnceLock::new();
+    let (over, is_over) = bounded::<()>(0);
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            select! {
+                recv(signals) -> stop => {
+                    let _ = stopped.set(stop.unwrap_or_default());
+                    // It may be waiting for a disk that takes nothing.
+                    node.lake.stop_replay();
+                }
+                recv(is_over) -> _ => {}
+            }
+        });
+        let result = replay_until(node, found, epoch, &stopped);
+        drop(over);
+        result
+    });
+    match stopped.into_inner() {
+        Some(stop) => Ok(Some(stop)),
+        None => result.map(|()| None),
+    }
+}
+
+fn replay_until(node: &Node, found: &Found, epoch: u64, stopped: &OnceLock<Stop>) -> Result<(), ServerError> {
+    let began = Instant::now();
+    let skips_damaged = node.context.config.wal_skip_damaged;
+    let replay = Replay::new(node.context.clone(), !skips_damaged);
+    let mut recovery = Recovery { node, replay, epoch, requests: 0, skips_damaged, stopped };
+    if found.records > 0 {
+        tracing::info!(bytes = found.bytes, records = found.records, "replaying the log");
+        recovery.replay(found)?;
+    }
+    node.lake.finish_replay(epoch)?;
+    if found.records > 0 {
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(requests = recovery.requests, seconds, "the log is replayed: everything in it is published");
+    }
+    Ok(())
 }
 
 fn report(found: &Found) {
@@ -150,18 +181,19 @@ struct Recovery<'a> {
     /// Requests so far: the numbers that decide between two that wrote the same point.
     requests: u64,
     skips_damaged: bool,
+    stopped: &'a OnceLock<Stop>,
 }
 
 impl Recovery<'_> {
-    fn replay(&mut self, found: &Found, signals: &Receiver<Stop>) -> Result<Option<Stop>, ServerError> {
+    fn replay(&mut self, found: &Found) -> Result<(), ServerError> {
         let Self { node, .. } = *self;
         node.context.readiness.set_total(found.bytes);
         let part_bytes = node.context.config.flush_bytes.min(node.context.budget.bytes_max() / PART_SHARE);
         let mut reader = found.reader();
         let mut record = Vec::new();
         while let Some(head) = reader.next(&mut record)? {
-            if let Ok(stop) = signals.try_recv() {
-                return Ok(Some(stop));
+            if self.stopped.get().is_some() {
+                return Ok(());
             }
             let applied = if head.kind == Kind::Births as u8 {
                 let applied = node.context.catalog.replay(&record, !self.skips_damaged);
@@ -184,8 +216,7 @@ impl Recovery<'_> {
                 self.hand_over()?;
             }
         }
-        self.hand_over()?;
-        Ok(None)
+        self.hand_over()
     }
 
     /// Applies a request, if need be after others have given memory back. The inner error says how it is damaged.
@@ -205,7 +236,6 @@ impl Recovery<'_> {
 
     /// Hands what was replayed so far over to the lake, which has then encoded all that it got before.
     fn hand_over(&mut self) -> Result<(), ServerError> {
-        let tables = self.replay.seal();
-        Ok(self.node.lake.replay(self.epoch, tables)?)
+        Ok(self.node.lake.replay(self.epoch, self.replay.seal())?)
     }
 }

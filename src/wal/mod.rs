@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 pub use format::Kind;
 pub use log::{NoRoom, Options, Record, Space, Wal};
-pub use read::{Found, Head, Lost, Reader, Segment, Tally, Torn, inspect, remove};
+pub use read::{Found, Head, Lost, Reader, Segment, Tally, Torn, has_segments, inspect, remove};
 
 /// Why the log cannot be read or written.
 #[derive(Debug, thiserror::Error)]

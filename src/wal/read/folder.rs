@@ -49,6 +49,14 @@ pub(super) fn list(dir: &Path) -> Result<Listing, WalError> {
     Ok(listing)
 }
 
+/// Whether `dir` holds a segment, used or not; a missing folder holds none.
+///
+/// # Errors
+/// As for [`super::inspect`], where the folder is concerned.
+pub fn has_segments(dir: &Path) -> Result<bool, WalError> {
+    Ok(!list(dir)?.segments.is_empty())
+}
+
 /// Removes every segment in `dir`, durably: a later start finds an empty log.
 ///
 /// A crash in between leaves the end of the log, never a part without its middle: segments go in the order of the log, each durably

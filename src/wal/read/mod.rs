@@ -26,7 +26,7 @@ use super::WalError;
 use candidate::Candidate;
 use scan::{End, Run};
 
-pub use folder::remove;
+pub use folder::{has_segments, remove};
 pub use reader::{Head, Reader};
 
 /// The log as a start finds it; nothing was changed to find out. Every byte was read and checked.
