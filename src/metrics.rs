@@ -1,6 +1,6 @@
 //! Counters of the node and their Prometheus text (`GET /metrics`).
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -67,8 +67,6 @@ pub struct Metrics {
     durability: Family<DurabilityLabel, Gauge>,
     /// Why the lake is not well, as a sentence; `None` while it is.
     failure: Mutex<Option<Arc<str>>>,
-    /// Why the log takes nothing any more; that does not pass.
-    log_failure: OnceLock<Arc<str>>,
 }
 
 impl Metrics {
@@ -100,7 +98,6 @@ impl Metrics {
             log_unfreed_bytes: Gauge::default(),
             durability: Family::default(),
             failure: Mutex::new(None),
-            log_failure: OnceLock::new(),
             registry: Registry::default(),
         };
         registry.register("points", "Points written", metrics.points.clone());
@@ -183,16 +180,8 @@ impl Metrics {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
-    /// Says that the log has failed, for good.
-    pub fn set_log_failure(&self, failure: Arc<str>) {
-        let _ = self.log_failure.set(failure);
-    }
-
-    /// Why the node is not well.
+    /// Why the lake is not well.
     pub fn failure(&self) -> Option<Arc<str>> {
-        if let Some(failure) = self.log_failure.get() {
-            return Some(Arc::clone(failure));
-        }
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

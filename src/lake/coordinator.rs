@@ -139,7 +139,12 @@ impl Coordinator {
             }
         }
         if self.shared.backlog.rows.load(Ordering::Relaxed) > 0 {
-            return Err("the replay of the log before them was not finished".to_owned());
+            let reason = if self.replay.is_unfinished() {
+                "the replay of the log before them was not finished"
+            } else {
+                "not every shard has handed over what it has of them"
+            };
+            return Err(reason.to_owned());
         }
         Ok(())
     }
@@ -166,12 +171,13 @@ impl Coordinator {
         self.pending.entry(part.epoch).or_default().extend(part.tables);
     }
 
-    /// The lowest epoch that every shard has left; at the end of the node, any epoch.
+    /// The lowest epoch that every shard has left, at the end of the node too: with a part of an epoch committed, the next start would
+    /// pass over the others in the log.
     fn next_epoch(&mut self) -> Option<Epoch> {
-        let left = if self.give_up.is_some() { u64::MAX } else { self.left.iter().copied().min().unwrap_or(0) };
+        let left = self.left.iter().copied().min().unwrap_or(0);
         let next = self.pending.first_entry().filter(|entry| *entry.key() <= left);
         let Some(next) = next else {
-            if left != u64::MAX && left > self.passed {
+            if left > self.passed {
                 self.pass(left);
             }
             return None;

@@ -105,16 +105,16 @@ pub fn run(config: Config) -> Result<(), ServerError> {
 
 /// The last steps, by the only thread that is left of those that serve.
 fn finish(node: Arc<Node>, began: Instant) -> Result<(), ServerError> {
-    let failure = node.log_failure();
+    if let Some(failure) = node.log_failure() {
+        // What the lake has of the last epoch may be a part of it. The log has the rest, as far as it could be written.
+        return Err(ServerError::Poisoned(failure));
+    }
     let timeout = node.context.config.shutdown_timeout;
     if let Some(Node { context, lake, .. }) = Arc::into_inner(node) {
         lake.finish(began + timeout)?;
         if let Some(log) = Arc::into_inner(context.keeper).and_then(Keeper::into_log) {
             log.finish();
         }
-    }
-    if let Some(failure) = failure {
-        return Err(ServerError::Poisoned(failure));
     }
     tracing::info!("stopped: everything is published");
     Ok(())

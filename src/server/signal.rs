@@ -1,9 +1,11 @@
-//! SIGTERM and SIGINT: the first asks the node to stop, the second ends it at once.
+//! SIGTERM and SIGINT: the first asks the node to stop, the second ends it at once. SIGXFSZ ends nothing.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crossbeam::channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// Which signal asked the node to stop.
@@ -26,13 +28,15 @@ impl Stop {
 
 /// From now on signals no longer end the process by themselves: the first one arrives in the channel.
 pub fn watch() -> io::Result<Receiver<Stop>> {
+    // With a handler, a write beyond the limit on the size of files fails like any other, and is reported as such.
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let (sender, receiver) = bounded(1);
     std::thread::Builder::new().name("signal".into()).spawn(move || {
         let mut has_asked = false;
         for signal in signals.forever() {
             if has_asked {
-                tracing::warn!("second signal: ending at once, what is not published is lost");
+                tracing::warn!("second signal: ending at once; the next start publishes what is in the log");
                 // 128 + n is what a shell reports for a process ended by signal n. No exit handlers: they could wait for threads.
                 signal_hook::low_level::exit(128 + signal);
             }

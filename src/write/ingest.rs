@@ -255,7 +255,8 @@ impl Ingest {
     }
 
     fn health(&self) -> Response {
-        let failure = self.context.metrics.failure();
+        // The log's does not pass.
+        let failure = self.context.keeper.log().and_then(Wal::failure).or_else(|| self.context.metrics.failure());
         let well = match self.context.keeper.is_open() {
             true => "ready for queries and writes",
             // A node that recovers is well: who restarted it for that would have it begin again.

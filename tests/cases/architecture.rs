@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["config", "server", "tools"]),
-    ("server", &["net", "http", "write", "catalog", "table", "lake", "config", "metrics", "budget"]),
-    ("write", &["http", "decode", "line", "catalog", "table", "config", "metrics", "budget"]),
+    ("server", &["net", "http", "write", "catalog", "table", "wal", "lake", "config", "metrics", "budget"]),
+    ("write", &["http", "decode", "line", "catalog", "table", "wal", "config", "metrics", "budget"]),
     ("lake", &["table", "catalog", "config", "metrics", "budget"]),
     ("tools", &["line", "catalog", "table", "lake", "config"]),
     ("table", &["line", "catalog", "budget"]),

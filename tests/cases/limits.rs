@@ -208,9 +208,15 @@ fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
         return;
     };
     let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
-    let options =
-        ["--memory-limit", "192MiB", "--max-body-size", "1MB", "--flush-size", "4MiB", "--flush-interval", "200ms"];
-    let node = Node::start_in(dir, &options);
+    // Without a log, so that memory is what ends.
+    let options = [
+        ["--memory-limit", "192MiB"],
+        ["--max-body-size", "1MB"],
+        ["--flush-size", "4MiB"],
+        ["--flush-interval", "200ms"],
+        ["--durability", "memory"],
+    ];
+    let node = Node::start_in(dir, options.as_flattened());
     node.must_write("d", "m f=0i 0");
     node.flush();
     assert_eq!(node.request("GET", "/health", b"").status, 200);
@@ -263,4 +269,39 @@ fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
     assert_eq!((rows.len(), times.len(), times.last()), (written + 1, written + 1, Some(&(written as i64))));
     assert!(rows.iter().all(|row| row.fields["f"] == Value::Integer(row.time_ns)));
     assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_was_acknowledged_on_a_full_disk_survives_a_kill() {
+    let Some(disk) = SmallDisk::mount("64m") else {
+        eprintln!("skipped: mounting a tmpfs needs root");
+        return;
+    };
+    let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
+    let options = ["--max-body-size", "1MB", "--flush-interval", "200ms"];
+    let node = Node::start_in(dir, &options);
+    node.must_write("d", "m f=0i 0");
+    disk.fill();
+    let mut client = node.connect();
+    let text = "some text ".repeat(50);
+    let mut written = 1;
+    let refused = loop {
+        let lines: String = (written..written + 1_500).map(|n| format!("m f={n}i,text=\"{text}\" {n}\n")).collect();
+        client.request("POST", "/write?db=d", lines.as_bytes());
+        let answer = client.answer();
+        if answer.status != 204 {
+            break answer;
+        }
+        written += 1_500;
+        assert!(written < 200_000, "a log of 64 MiB has no end");
+    };
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.text().contains("log is full") && refused.header("Retry-After").is_some(), "{refused:?}");
+    let dir = node.kill();
+    disk.free();
+    let node = Node::start_in(dir, &options);
+    let numbers: BTreeSet<i64> = Lake::read(node.data_dir()).rows("d", "m").iter().map(|row| row.time_ns).collect();
+    assert_eq!((numbers.len(), numbers.last()), (written, Some(&(written as i64 - 1))));
+    node.must_write("d", &format!("m f={written}i {written}"));
+    assert_eq!(node.lake().rows("d", "m").len(), written + 1);
 }

@@ -19,8 +19,7 @@ fn refusal(args: &[&str]) -> String {
 fn the_start_line_says_what_runs() {
     let node = Node::start(&["--shards", "2"]);
     let line = &node.seen[node.seen.len() - 1];
-    for part in
-        ["\"data_dir\":\"/", "\"durability\":\"memory\"", "\"shards\":2", "\"simd\":", "\"listen\":\"127.0.0.1:"]
+    for part in ["\"data_dir\":\"/", "\"durability\":\"sync\"", "\"shards\":2", "\"simd\":", "\"listen\":\"127.0.0.1:"]
     {
         assert!(line.contains(part), "{part} in {line}");
     }
