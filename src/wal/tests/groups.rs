@@ -21,7 +21,7 @@ fn what_gathers_while_a_group_is_written_is_the_next() {
     log.write(1, b"alone");
     log.append(1, b"held");
     faults.wait_held();
-    let last = (0..50).map(|n| log.append(1, &payload(n, 100))).last().unwrap();
+    let last = log.append_many(50, 100);
     assert_eq!(log.wal.durable(), 1);
     std::thread::sleep(Duration::from_millis(20));
     assert_eq!(log.wal.durable(), 1, "nothing passes the group that is being written");
@@ -37,7 +37,7 @@ fn groups_have_a_limit() {
     log.append(1, b"held");
     faults.wait_held();
     let size = 300_000;
-    let last = (0..40).map(|n| log.append(1, &payload(n, size))).last().unwrap();
+    let last = log.append_many(40, size);
     let large = log.append(1, &payload(40, GROUP_BYTES_MAX + 5));
     let small = log.append(1, b"behind it");
     assert_eq!((large, small), (last + 1, last + 2));
@@ -88,7 +88,7 @@ fn memory_is_counted_and_given_back() {
     assert_eq!(held(), 0, "an idle log takes none");
     log.append(1, b"held");
     faults.wait_held();
-    let last = (0..8).map(|n| log.append(1, &payload(n, MIB as usize))).last().unwrap();
+    let last = log.append_many(8, MIB as usize);
     assert!(held() >= 8 * MIB as usize, "{}", held());
     let space = log.wal.reserve(3 << 20, 1).unwrap();
     let more = held();

@@ -93,6 +93,12 @@ impl Log {
         self.room(payload.len()).append(Record { kind: Kind::Request, epoch, births: 0, parts: &[payload] })
     }
 
+    /// Queues `count` requests; the last one's position.
+    #[track_caller]
+    pub fn append_many(&self, count: u64, bytes: usize) -> u64 {
+        (0..count).fold(0, |_, number| self.append(1, &payload(number, bytes)))
+    }
+
     /// Queues a request and waits until it is durable: a group of its own.
     #[track_caller]
     pub fn write(&self, epoch: u64, payload: &[u8]) {

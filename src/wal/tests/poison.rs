@@ -78,9 +78,7 @@ fn waiters_are_woken_and_the_queue_is_dropped() {
     let log = Log::start(&Backend::Faulty(Arc::clone(&faults)), options(dir.path()));
     log.append(1, b"held");
     faults.wait_held();
-    for n in 0..12 {
-        log.append(1, &payload(n, 1 << 19));
-    }
+    log.append_many(12, 1 << 19);
     let calls = log.moved.len();
     faults.release();
     log.wait_until("poisoned", |wal| wal.failure().is_some());
