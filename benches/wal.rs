@@ -2,7 +2,8 @@
 //!
 //! Writers are logical, as a shard's connections are: one thread keeps one record of each writer outstanding and queues the next as soon
 //! as it is durable. The bare loop writes groups of the sizes that the log formed in the round before: one thread, a file of zeros,
-//! O_DIRECT, RWF_DSYNC, one buffer. Rounds alternate; the medians of the rounds are shown.
+//! O_DIRECT, RWF_DSYNC, one buffer. Rounds alternate; medians over the rounds are shown,
+//! those of the ratios too: each round of the log is compared with the bare one that follows it. A name ("64x4096") runs one case.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::VecDeque;
@@ -42,29 +43,34 @@ struct Outcome {
 }
 
 fn main() {
-    let test = std::env::args().any(|argument| argument == "--test");
-    let plan = if test {
-        Plan { round: Duration::from_millis(5), rounds: 1 }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_test = arguments.iter().any(|argument| argument == "--test");
+    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let plan = if is_test {
+        Plan { round: Duration::from_millis(2), rounds: 1 }
     } else {
-        Plan { round: Duration::from_millis(400), rounds: 5 }
+        Plan { round: Duration::from_millis(100), rounds: 15 }
     };
     // Beside the target folder: a real disk, where the system's folder for temporary files may be memory.
     let dir = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     let log = Log::start(dir.path());
     let mut bare = Bare::new(&dir.path().join("bare"));
     println!(
-        "writers     size |   acks/s   MB/s  group   p50 us   p99 us | bare acks/s  MB/s   p50 us | of bare  p50/bare"
+        "writers x bytes  |  acks/s  MB/s  group  p50 us  p99 us | bare acks/s  MB/s  p50 us |  of bare  p50 / bare"
     );
     for size in SIZES {
         for writers in WRITERS {
-            compare(&log, &mut bare, writers, size, plan);
+            let name = format!("{writers}x{size}");
+            if filter.is_none_or(|filter| *filter == name) {
+                compare(&name, &log, &mut bare, writers, size, plan);
+            }
         }
     }
 }
 
-fn compare(log: &Log, bare: &mut Bare, writers: usize, size: usize, plan: Plan) {
-    let warm = Plan { round: plan.round / 4, ..plan };
-    log.round(writers, size, warm.round);
+fn compare(name: &str, log: &Log, bare: &mut Bare, writers: usize, size: usize, plan: Plan) {
+    // Until the segments are full-grown and all memory is warm.
+    log.round(writers, size, plan.round);
     let (mut logs, mut bares, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
         let (outcome, sizes) = log.round(writers, size, plan.round);
@@ -72,36 +78,28 @@ fn compare(log: &Log, bare: &mut Bare, writers: usize, size: usize, plan: Plan) 
         bares.push(bare.round(&sizes, size, plan.round));
         groups.extend(sizes);
     }
-    let (log, bare) = (median(&logs), median(&bares));
     let group = groups.iter().sum::<usize>() as f64 / groups.len() as f64;
-    let us = |time: Duration| time.as_secs_f64() * 1e6;
+    let us = |outcome: &Outcome| outcome.p50.as_secs_f64() * 1e6;
+    let of_bare = |figure: &dyn Fn(&Outcome) -> f64| {
+        median(logs.iter().zip(&bares).map(|(log, bare)| figure(log) / figure(bare)).collect())
+    };
     println!(
-        "{writers:7} {size:8} | {:8.0} {:6.0} {group:6.1} {:8.0} {:8.0} | {:11.0} {:5.0} {:8.0} | {:6.0} % {:8.2}",
-        log.acks_per_second,
-        log.bytes_per_second / 1e6,
-        us(log.p50),
-        us(log.p99),
-        bare.acks_per_second,
-        bare.bytes_per_second / 1e6,
-        us(bare.p50),
-        100.0 * log.acks_per_second / bare.acks_per_second,
-        us(log.p50) / us(bare.p50),
+        "{name:>16} | {:7.0} {:5.0} {group:6.1} {:7.0} {:7.0} | {:11.0} {:5.0} {:7.0} | {:6.0} % {:11.2}",
+        median(logs.iter().map(|log| log.acks_per_second).collect()),
+        median(logs.iter().map(|log| log.bytes_per_second / 1e6).collect()),
+        median(logs.iter().map(us).collect()),
+        median(logs.iter().map(|log| log.p99.as_secs_f64() * 1e6).collect()),
+        median(bares.iter().map(|bare| bare.acks_per_second).collect()),
+        median(bares.iter().map(|bare| bare.bytes_per_second / 1e6).collect()),
+        median(bares.iter().map(us).collect()),
+        100.0 * of_bare(&|outcome| outcome.acks_per_second),
+        of_bare(&us),
     );
 }
 
-/// Each figure's own.
-fn median(outcomes: &[Outcome]) -> Outcome {
-    let of = |figure: fn(&Outcome) -> f64| {
-        let mut all: Vec<f64> = outcomes.iter().map(figure).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
-    Outcome {
-        acks_per_second: of(|outcome| outcome.acks_per_second),
-        bytes_per_second: of(|outcome| outcome.bytes_per_second),
-        p50: Duration::from_secs_f64(of(|outcome| outcome.p50.as_secs_f64())),
-        p99: Duration::from_secs_f64(of(|outcome| outcome.p99.as_secs_f64())),
-    }
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 fn outcome(mut times: Vec<Duration>, records: usize, size: usize, took: Duration) -> Outcome {

@@ -68,6 +68,7 @@ pub struct Segments {
     /// What was told by [`Segments::free`].
     committed: u64,
     births: u64,
+    /// No spare could be made since there was one.
     is_blocked: bool,
     /// The last reservation failed because nothing more can be made.
     was_denied: bool,
@@ -115,8 +116,8 @@ impl Segments {
         }
         let block = BLOCK_BYTES as u64;
         let bytes = grown.min(self.bytes_max - self.total).min(available) / block * block;
-        self.is_blocked = bytes < target;
-        if self.is_blocked {
+        if bytes < target {
+            self.is_blocked = true;
             return Step::Blocked;
         }
         self.total += bytes;

@@ -1,6 +1,8 @@
 //! Where groups go: one write at a time, submitted and completed apart, on whatever the file system and the kernel allow.
 
 mod chunk;
+#[cfg(test)]
+pub(super) mod faulty;
 mod pwrite;
 mod uring;
 
@@ -81,6 +83,8 @@ pub(super) enum Backend {
     Synced,
     /// Into the page cache; nothing is synced.
     Cached,
+    #[cfg(test)]
+    Faulty(Arc<faulty::Faults>),
 }
 
 impl Backend {
@@ -96,6 +100,8 @@ impl Backend {
             Self::Direct => "pwritev2 past the page cache",
             Self::Synced => "pwritev and fdatasync",
             Self::Cached => "page cache, not synced",
+            #[cfg(test)]
+            Self::Faulty(_) => "faulty",
         }
     }
 
@@ -104,6 +110,8 @@ impl Backend {
         let flags = match self {
             Self::Uring | Self::Direct => OFlags::DIRECT,
             Self::Synced | Self::Cached => OFlags::empty(),
+            #[cfg(test)]
+            Self::Faulty(_) => OFlags::empty(),
         };
         OpenOptions::new().read(true).write(true).create_new(true).custom_flags(flags.bits() as i32).open(path)
     }
@@ -115,6 +123,8 @@ impl Backend {
             Self::Direct => Box::new(Pwrite::new(Durability::Dsync)),
             Self::Synced => Box::new(Pwrite::new(Durability::Fdatasync)),
             Self::Cached => Box::new(Pwrite::new(Durability::None)),
+            #[cfg(test)]
+            Self::Faulty(faults) => Box::new(faulty::Faulty::new(faults)),
         })
     }
 }

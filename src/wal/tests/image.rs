@@ -33,7 +33,8 @@ pub fn read(dir: &Path) -> Image {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let (life, number) = parse_segment_name(&name).unwrap_or_else(|| panic!("{name} is no segment"));
-        let bytes = std::fs::read(&path).unwrap();
+        // One that was freed may be removed at any time.
+        let Ok(bytes) = std::fs::read(&path) else { continue };
         image.bytes += bytes.len() as u64;
         match SegmentHeader::decode(&bytes) {
             Ok(header) => {

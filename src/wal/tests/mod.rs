@@ -1,17 +1,22 @@
 //! The log as its callers and a later start see it, on every disk.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
+mod groups;
 mod image;
 mod life;
+mod poison;
+mod room;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::disk::Backend;
-use super::log::{Options, Record, Space, Wal};
+use super::disk::faulty::{Fault, Faults};
+use super::log::{NoRoom, Options, Record, Space, Wal};
 use super::{Kind, WalError};
-use crate::budget::Budget;
+use crate::budget::{Budget, Consumer};
 use crate::metrics::Metrics;
 
 /// A log in a folder of its own, and whoever waits for it.
@@ -34,6 +39,7 @@ pub fn options(dir: &Path) -> Options {
 pub fn backends() -> Vec<Backend> {
     let mut all = Backend::candidates(true).to_vec();
     all.extend_from_slice(Backend::candidates(false));
+    all.push(Backend::Faulty(Faults::new(|_| Fault::None)));
     all
 }
 
@@ -87,11 +93,41 @@ impl Log {
         self.room(payload.len()).append(Record { kind: Kind::Request, epoch, births: 0, parts: &[payload] })
     }
 
+    /// Queues `count` requests; the last one's position.
+    #[track_caller]
+    pub fn append_many(&self, count: u64, bytes: usize) -> u64 {
+        (0..count).fold(0, |_, number| self.append(1, &payload(number, bytes)))
+    }
+
     /// Queues a request and waits until it is durable: a group of its own.
     #[track_caller]
     pub fn write(&self, epoch: u64, payload: &[u8]) {
         let position = self.append(epoch, payload);
         self.wait_for(position);
+    }
+
+    /// Waits until reserving fails for want of room in the segments.
+    #[track_caller]
+    pub fn fill(&self, epoch: u64, bytes: usize) {
+        let started = Instant::now();
+        let mut refused = None;
+        // Not only because the next segment is being made.
+        while refused.is_none_or(|refused: Instant| refused.elapsed() < Duration::from_millis(400)) {
+            match self.wal.reserve(bytes, 1) {
+                Ok(mut space) => {
+                    let parts = &[&payload(0, bytes)[..]];
+                    let position = space.append(Record { kind: Kind::Request, epoch, births: 0, parts });
+                    self.wait_for(position);
+                    refused = None;
+                }
+                Err(NoRoom::Disk) => {
+                    refused.get_or_insert_with(Instant::now);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "never full");
+        }
     }
 
     #[track_caller]
@@ -100,6 +136,12 @@ impl Log {
         let position = self.room(payload.len()).append(record);
         self.wait_for(position);
     }
+}
+
+/// Files of a log's folder, and their bytes.
+pub fn files(dir: &Path) -> (usize, u64) {
+    let entries = std::fs::read_dir(dir.join("wal")).unwrap();
+    entries.fold((0, 0), |(files, bytes), entry| (files + 1, bytes + entry.unwrap().metadata().unwrap().len()))
 }
 
 /// A payload that tells its number and differs in every byte from its neighbours'.
