@@ -14,10 +14,12 @@ pub enum Consumer {
     SealedParts,
     /// What the lake holds while it sorts and encodes.
     Encoder,
+    /// Records that wait to be written to the log.
+    LogQueue,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 4] = [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder];
+    pub const ALL: [Consumer; 5] = [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder, Self::LogQueue];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -25,6 +27,7 @@ impl Consumer {
             Self::OpenTables => "open_tables",
             Self::SealedParts => "sealed_parts",
             Self::Encoder => "encoder",
+            Self::LogQueue => "log_queue",
         }
     }
 }

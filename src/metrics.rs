@@ -53,6 +53,17 @@ pub struct Metrics {
     pub publish_failures: Counter,
     /// The newest epoch whose files are committed.
     pub epoch_committed: Gauge,
+    /// Groups written to the log, each by one synced write.
+    pub log_groups: Counter,
+    pub log_records: Counter,
+    /// With headers and padding.
+    pub log_bytes: Counter,
+    /// Seconds from a group's submission until it was durable.
+    pub log_sync_seconds: Histogram,
+    pub log_segments: Gauge,
+    pub log_segment_bytes: Gauge,
+    /// Bytes of full segments that hold what is not committed yet.
+    pub log_unfreed_bytes: Gauge,
     durability: Family<DurabilityLabel, Gauge>,
     /// Why the node is not well, as a sentence; `None` while it is.
     failure: Mutex<Option<Arc<str>>>,
@@ -63,6 +74,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("ringest");
         // 100 us to about 13 s, doubling.
         let write_seconds = Histogram::new(std::iter::successors(Some(100e-6), |bound| Some(bound * 2.0)).take(18));
+        // 25 us to about 6.5 s, doubling.
+        let log_sync_seconds = Histogram::new(std::iter::successors(Some(25e-6), |bound| Some(bound * 2.0)).take(19));
         let metrics = Self {
             points: Counter::default(),
             lines: Counter::default(),
@@ -76,6 +89,13 @@ impl Metrics {
             rows_written: Counter::default(),
             publish_failures: Counter::default(),
             epoch_committed: Gauge::default(),
+            log_groups: Counter::default(),
+            log_records: Counter::default(),
+            log_bytes: Counter::default(),
+            log_sync_seconds,
+            log_segments: Gauge::default(),
+            log_segment_bytes: Gauge::default(),
+            log_unfreed_bytes: Gauge::default(),
             durability: Family::default(),
             failure: Mutex::new(None),
             registry: Registry::default(),
@@ -111,9 +131,36 @@ impl Metrics {
         registry.register("rows_written", "Rows in published Parquet files", metrics.rows_written.clone());
         registry.register("publish_failures", "Failed attempts to publish an epoch", metrics.publish_failures.clone());
         registry.register("epoch_committed", "Newest committed epoch", metrics.epoch_committed.clone());
+        metrics.register_log(&mut registry);
         registry.register("acknowledgement", "What a 204 promises, as a label", metrics.durability.clone());
         registry.register_collector(Box::new(Memory { budget: Arc::clone(budget) }));
         Arc::new(Self { registry, ..metrics })
+    }
+
+    fn register_log(&self, registry: &mut Registry) {
+        let bytes = Unit::Bytes;
+        registry.register("log_groups", "Groups of records written to the log, each at once", self.log_groups.clone());
+        registry.register("log_records", "Records written to the log", self.log_records.clone());
+        registry.register_with_unit("log", "Bytes written to the log", bytes.clone(), self.log_bytes.clone());
+        registry.register_with_unit(
+            "log_sync",
+            "Time until a group of the log was durable",
+            Unit::Seconds,
+            self.log_sync_seconds.clone(),
+        );
+        registry.register("log_segments", "Files of the log", self.log_segments.clone());
+        registry.register_with_unit(
+            "log_segment",
+            "Size of the log's files",
+            bytes.clone(),
+            self.log_segment_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "log_unfreed",
+            "Size of the full files of the log that hold what is not committed yet",
+            bytes,
+            self.log_unfreed_bytes.clone(),
+        );
     }
 
     /// Counts an answer.

@@ -5,9 +5,17 @@
 //! within one life of the process and never by a later one: a start reads what it finds ([`inspect`]), publishes it, and removes it.
 //! The bytes are in docs/FORMATS.md, "Log".
 
+mod disk;
 mod format;
+mod gather;
 mod log;
+mod pace;
 mod read;
+mod segments;
+mod spares;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::path::PathBuf;
 

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // For the padding that every body carries.
     ("decode", &["line"]),
     ("net", &["budget"]),
+    ("wal", &["budget", "metrics"]),
     ("metrics", &["budget"]),
     ("http", &[]),
     ("line", &[]),
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PLACES: &[(&str, &[&str])] = &[
     ("tokio_uring", &["net/"]),
     ("socket2", &["net/"]),
+    ("io_uring", &["wal/"]),
     ("httparse", &["http/"]),
     ("libdeflate_sys", &["decode.rs"]),
     ("libdeflater", &["decode.rs"]),
@@ -41,7 +43,7 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 
 const AWAIT_PLACES: &[&str] = &["net/", "server/"];
-const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs", "budget.rs"];
+const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs", "budget.rs", "wal/disk/"];
 const ENVIRONMENT_PLACES: &[&str] = &["config.rs"];
 const ARGUMENT_PLACES: &[&str] = &["cli.rs"];
 const LINES_MAX: usize = 650;

@@ -1,0 +1,239 @@
+//! The log at its own interface, from queueing a record until it is durable, beside a bare loop of synced writes on the same disk.
+//!
+//! Writers are logical, as a shard's connections are: one thread keeps one record of each writer outstanding and queues the next as soon
+//! as it is durable. The bare loop writes groups of the sizes that the log formed in the round before: one thread, a file of zeros,
+//! O_DIRECT, RWF_DSYNC, one buffer. Rounds alternate; medians over the rounds are shown,
+//! those of the ratios too: each round of the log is compared with the bare one that follows it. A name ("64x4096") runs one case.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::IoSlice;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use rustix::io::ReadWriteFlags;
+
+use ringest::budget::Budget;
+use ringest::metrics::Metrics;
+use ringest::wal::{Kind, Options, Record, Wal};
+
+const BLOCK: usize = 4096;
+const SEGMENT_BYTES: u64 = 64 << 20;
+const SIZES: [usize; 4] = [100, 4 << 10, 64 << 10, 1 << 20];
+const WRITERS: [usize; 4] = [1, 16, 64, 512];
+
+/// How long and how often.
+#[derive(Clone, Copy)]
+struct Plan {
+    round: Duration,
+    rounds: usize,
+}
+
+/// What one round of one loop did.
+#[derive(Clone, Copy, Default)]
+struct Outcome {
+    acks_per_second: f64,
+    bytes_per_second: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_test = arguments.iter().any(|argument| argument == "--test");
+    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let plan = if is_test {
+        Plan { round: Duration::from_millis(2), rounds: 1 }
+    } else {
+        Plan { round: Duration::from_millis(100), rounds: 15 }
+    };
+    // Beside the target folder: a real disk, where the system's folder for temporary files may be memory.
+    let dir = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    let log = Log::start(dir.path());
+    let mut bare = Bare::new(&dir.path().join("bare"));
+    println!(
+        "writers x bytes  |  acks/s  MB/s  group  p50 us  p99 us | bare acks/s  MB/s  p50 us |  of bare  p50 / bare"
+    );
+    for size in SIZES {
+        for writers in WRITERS {
+            let name = format!("{writers}x{size}");
+            if filter.is_none_or(|filter| *filter == name) {
+                compare(&name, &log, &mut bare, writers, size, plan);
+            }
+        }
+    }
+}
+
+fn compare(name: &str, log: &Log, bare: &mut Bare, writers: usize, size: usize, plan: Plan) {
+    // Until the segments are full-grown and all memory is warm.
+    log.round(writers, size, plan.round);
+    let (mut logs, mut bares, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..plan.rounds {
+        let (outcome, sizes) = log.round(writers, size, plan.round);
+        logs.push(outcome);
+        bares.push(bare.round(&sizes, size, plan.round));
+        groups.extend(sizes);
+    }
+    let group = groups.iter().sum::<usize>() as f64 / groups.len() as f64;
+    let us = |outcome: &Outcome| outcome.p50.as_secs_f64() * 1e6;
+    let of_bare = |figure: &dyn Fn(&Outcome) -> f64| {
+        median(logs.iter().zip(&bares).map(|(log, bare)| figure(log) / figure(bare)).collect())
+    };
+    println!(
+        "{name:>16} | {:7.0} {:5.0} {group:6.1} {:7.0} {:7.0} | {:11.0} {:5.0} {:7.0} | {:6.0} % {:11.2}",
+        median(logs.iter().map(|log| log.acks_per_second).collect()),
+        median(logs.iter().map(|log| log.bytes_per_second / 1e6).collect()),
+        median(logs.iter().map(us).collect()),
+        median(logs.iter().map(|log| log.p99.as_secs_f64() * 1e6).collect()),
+        median(bares.iter().map(|bare| bare.acks_per_second).collect()),
+        median(bares.iter().map(|bare| bare.bytes_per_second / 1e6).collect()),
+        median(bares.iter().map(us).collect()),
+        100.0 * of_bare(&|outcome| outcome.acks_per_second),
+        of_bare(&us),
+    );
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn outcome(mut times: Vec<Duration>, records: usize, size: usize, took: Duration) -> Outcome {
+    times.sort();
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
+    let acks_per_second = records as f64 / took.as_secs_f64();
+    Outcome { acks_per_second, bytes_per_second: acks_per_second * size as f64, p50: at(0.5), p99: at(0.99) }
+}
+
+/// The running log, and the thread that drives the writers.
+struct Log {
+    wal: Arc<Wal>,
+    /// The durable position after each group.
+    durable: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Log {
+    fn start(dir: &Path) -> Self {
+        let budget = Budget::new(4 << 30);
+        let metrics = Metrics::new(&budget);
+        let dir = dir.join("wal");
+        let options = Options {
+            dir,
+            owner: [0; 8],
+            bytes_max: 1 << 30,
+            segment_bytes: SEGMENT_BYTES,
+            disk_reserve: 0,
+            sync: true,
+        };
+        let durable = Arc::new(Mutex::new(Vec::new()));
+        let started: Arc<OnceLock<Arc<Wal>>> = Arc::default();
+        let (of_wal, positions, driver) = (Arc::clone(&started), Arc::clone(&durable), std::thread::current());
+        let moved = Box::new(move || {
+            if let Some(wal) = of_wal.get() {
+                positions.lock().unwrap().push(wal.durable());
+                driver.unpark();
+            }
+        });
+        let wal = Arc::new(Wal::start(options, &budget, &metrics, moved).unwrap());
+        // Everything may go as soon as its segment is full.
+        wal.free(1, 0);
+        drop(started.set(Arc::clone(&wal)));
+        Self { wal, durable }
+    }
+
+    /// What `writers` achieve, and the records of each group.
+    fn round(&self, writers: usize, size: usize, time: Duration) -> (Outcome, Vec<usize>) {
+        let payload = vec![b'x'; size];
+        let first = self.wal.durable();
+        self.durable.lock().unwrap().clear();
+        let mut idle = writers;
+        let mut outstanding: VecDeque<(u64, Instant)> = VecDeque::new();
+        let mut times = Vec::new();
+        let started = Instant::now();
+        loop {
+            let is_over = started.elapsed() >= time;
+            if is_over && outstanding.is_empty() {
+                break;
+            }
+            while idle > 0 && !is_over {
+                let queued = Instant::now();
+                let Ok(mut space) = self.wal.reserve(size, 1) else { break };
+                let record = Record { kind: Kind::Request, epoch: 1, births: 0, parts: &[&payload] };
+                outstanding.push_back((space.append(record), queued));
+                idle -= 1;
+            }
+            let durable = self.wal.durable();
+            if outstanding.front().is_none_or(|(position, _)| *position > durable) {
+                // Woken by the log, or to ask for room again.
+                std::thread::park_timeout(Duration::from_millis(1));
+                continue;
+            }
+            let now = Instant::now();
+            while let Some((_, queued)) = outstanding.pop_front_if(|(position, _)| *position <= durable) {
+                times.push(now - queued);
+                idle += 1;
+            }
+        }
+        let took = started.elapsed();
+        let positions = std::mem::take(&mut *self.durable.lock().unwrap());
+        let before = std::iter::once(first).chain(positions.iter().copied());
+        let groups: Vec<usize> =
+            positions.iter().zip(before).map(|(after, before)| (after - before) as usize).collect();
+        let records = groups.iter().sum();
+        (outcome(times, records, size, took), groups)
+    }
+}
+
+/// The disk without a log.
+struct Bare {
+    file: File,
+    /// Holds an aligned run of the largest group's bytes.
+    buffer: Vec<u8>,
+    aligned: usize,
+    offset: u64,
+}
+
+impl Bare {
+    const BUFFER_BYTES: usize = 8 << 20;
+
+    fn new(path: &Path) -> Self {
+        let flags = OFlags::DIRECT.bits() as i32;
+        let file = OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(path).unwrap();
+        let buffer = vec![0; Self::BUFFER_BYTES + BLOCK];
+        let aligned = buffer.as_ptr().align_offset(BLOCK);
+        let bare = Self { file, buffer, aligned, offset: 0 };
+        for offset in (0..SEGMENT_BYTES).step_by(1 << 20) {
+            bare.file.write_all_at(&bare.buffer[aligned..aligned + (1 << 20)], offset).unwrap();
+        }
+        bare.file.sync_all().unwrap();
+        bare
+    }
+
+    /// Writes groups of so many records each, again and again.
+    fn round(&mut self, groups: &[usize], size: usize, time: Duration) -> Outcome {
+        let mut times = Vec::new();
+        let mut records = 0;
+        let started = Instant::now();
+        for group in groups.iter().cycle() {
+            if started.elapsed() >= time {
+                break;
+            }
+            let bytes = (64 + group * (16 + size)).next_multiple_of(BLOCK).min(Self::BUFFER_BYTES);
+            if self.offset + bytes as u64 > SEGMENT_BYTES {
+                self.offset = 0;
+            }
+            let piece = IoSlice::new(&self.buffer[self.aligned..self.aligned + bytes]);
+            let before = Instant::now();
+            let written = rustix::io::pwritev2(&self.file, &[piece], self.offset, ReadWriteFlags::DSYNC).unwrap();
+            assert_eq!(written, bytes);
+            times.push(before.elapsed());
+            self.offset += bytes as u64;
+            records += group;
+        }
+        outcome(times, records, size, started.elapsed())
+    }
+}

@@ -1,0 +1,123 @@
+//! The thread that keeps a spare segment ready, and removes what is of no more use.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::disk::{Backend, CHUNK_BYTES, Chunk, Disk, Write};
+use super::format::segment_name;
+use super::log::Shared;
+use super::segments::{Segment, Step};
+
+/// How long to wait before a spare is tried again that the disk or the limit had no room for.
+const RETRY: Duration = Duration::from_millis(200);
+/// Chunks of one write of zeros: as much as the disk takes at full speed, and not so much that a group behind it waits long.
+const ZERO_CHUNKS: usize = 4;
+
+/// Makes segments.
+pub struct Maker {
+    backend: Backend,
+    disk: Box<dyn Disk>,
+    dir: PathBuf,
+    disk_reserve: u64,
+    life: u64,
+    /// Of the next segment.
+    number: u32,
+}
+
+impl Maker {
+    pub fn new(backend: Backend, dir: &Path, disk_reserve: u64, life: u64) -> io::Result<Self> {
+        let disk = backend.disk()?;
+        Ok(Self { backend, disk, dir: dir.to_owned(), disk_reserve, life, number: 0 })
+    }
+
+    /// Bytes that the log may still take from the file system.
+    pub fn available(&self) -> u64 {
+        // A file system that does not tell is asked by writing.
+        let free = rustix::fs::statvfs(&self.dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        free.saturating_sub(self.disk_reserve)
+    }
+
+    /// A segment of zeros, which are on disk, as its name is.
+    pub fn make(&mut self, bytes: u64) -> io::Result<Segment> {
+        let path = self.dir.join(segment_name(self.life, self.number));
+        self.number += 1;
+        let file = Arc::new(self.backend.create(&path)?);
+        let made = self.fill(&file, bytes).and_then(|()| sync_folder(&self.dir));
+        if let Err(error) = made {
+            // What cannot be removed either holds zeros, and is removed by the next start.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(Segment { file, path, bytes, epoch_max: 0, births: 0 })
+    }
+
+    /// Real zeros: blocks that were only allocated cost a change of the file's extents with the first write to each.
+    fn fill(&mut self, file: &Arc<File>, bytes: u64) -> io::Result<()> {
+        let mut zeros: Vec<Chunk> = (0..ZERO_CHUNKS).map(|_| Chunk::new()).collect();
+        let mut offset = 0;
+        while offset < bytes {
+            let now = (bytes - offset).min((ZERO_CHUNKS * CHUNK_BYTES) as u64);
+            // The last one in the way of a group, so that what refuses that is known before there are any.
+            let synced = offset + now == bytes;
+            let write = Write { file: Arc::clone(file), offset, bytes: now as usize, chunks: zeros, synced };
+            self.disk.submit(write);
+            let (chunks, result) = self.disk.complete();
+            result?;
+            zeros = chunks;
+            offset += now;
+        }
+        self.disk.sync(file)
+    }
+
+    /// Keeps a spare ready until the log ends.
+    pub fn run(mut self, shared: &Shared) {
+        let mut complained = false;
+        loop {
+            let available = self.available();
+            let Some(step) = shared.next_step(available, RETRY) else { return };
+            match step {
+                Step::Wait | Step::Adopted(_) | Step::Retired | Step::Blocked => {}
+                Step::Remove(segment) => {
+                    let removed = remove(&segment.path);
+                    complained = report(&removed, complained, "remove", &segment.path);
+                    shared.removed(segment, removed.is_ok(), RETRY);
+                }
+                Step::Make(bytes) => {
+                    let made = self.make(bytes);
+                    complained = report(&made, complained, "make a segment of the log in", &self.dir);
+                    shared.made(bytes, made.ok(), RETRY);
+                }
+            }
+        }
+    }
+}
+
+/// Says once what is being tried again and again; whether it was said.
+fn report<T>(result: &io::Result<T>, was_said: bool, action: &str, path: &Path) -> bool {
+    match result {
+        Ok(_) => false,
+        Err(error) => {
+            if !was_said {
+                tracing::warn!(%error, "cannot {action} {}; trying again", path.display());
+            }
+            true
+        }
+    }
+}
+
+/// Removes a segment's file, durably. One that is gone already is removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,137 @@
+//! The log thread: takes what has gathered, writes it as one group, synced, and says how far the log is durable.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::disk::{Chunk, Disk, Write};
+use super::format::{BLOCK_BYTES, SegmentHeader};
+use super::gather::Group;
+use super::log::Shared;
+use super::pace::Pace;
+use super::segments::Segment;
+use crate::metrics::Metrics;
+
+/// What a group is written with.
+pub struct Writer {
+    disk: Box<dyn Disk>,
+    life: u64,
+    owner: [u8; 8],
+    current: Option<Segment>,
+    /// Where the next group goes.
+    offset: u64,
+    /// Of the next group.
+    sequence: u64,
+    /// Of a segment's header; `None` while it is being written.
+    header: Option<Chunk>,
+    pace: Pace,
+    moved: Box<dyn Fn() + Send>,
+    metrics: Arc<Metrics>,
+}
+
+/// What cannot be written, and why.
+type Failed = (String, io::Error);
+
+impl Writer {
+    pub fn new(
+        disk: Box<dyn Disk>,
+        life: u64,
+        owner: [u8; 8],
+        moved: Box<dyn Fn() + Send>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        Self {
+            disk,
+            life,
+            owner,
+            current: None,
+            offset: 0,
+            sequence: 0,
+            header: Some(Chunk::new()),
+            pace: Pace::default(),
+            moved,
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Writes groups until the log ends or is poisoned; what was the current segment then.
+    pub fn run(mut self, shared: &Shared) -> Option<Segment> {
+        while let Some((group, next)) = shared.next_group(&mut self.pace) {
+            if let Err((what, error)) = self.write(shared, group, next) {
+                let failure = format!(
+                    "cannot write {what}: {error}. Nothing more is accepted, and requests that were in flight may or may not have been \
+                     stored. Repair the disk and restart the node"
+                );
+                tracing::error!("{failure}");
+                shared.poison(failure.into());
+                (self.moved)();
+                break;
+            }
+        }
+        self.current
+    }
+
+    /// Writes one group, into the segment `next` if it has its place there.
+    fn write(&mut self, shared: &Shared, mut group: Group, next: Option<Segment>) -> Result<(), Failed> {
+        let started = Instant::now();
+        if let Some(next) = next {
+            self.enter(shared, next)?;
+        }
+        let Some(segment) = &mut self.current else { return Ok(()) };
+        segment.epoch_max = segment.epoch_max.max(group.epoch_max);
+        segment.births = segment.births.max(group.births);
+        let (bytes, payload, records, position) =
+            (group.disk_bytes(), group.payload_bytes(), group.records, group.position);
+        group.finish(self.life, self.sequence);
+        let chunks = group.chunks;
+        let file = Arc::clone(&segment.file);
+        self.disk.submit(Write { file, offset: self.offset, bytes: bytes as usize, chunks, synced: true });
+        let (chunks, result) = self.disk.complete();
+        if let Err(error) = result {
+            let failed = (place(&segment.path, self.offset), error);
+            shared.take_back(payload as u64, chunks);
+            return Err(failed);
+        }
+        self.offset += bytes;
+        self.sequence += 1;
+        shared.set_durable(position);
+        (self.moved)();
+        self.pace.wrote(records, started.elapsed());
+        self.count(records, bytes, started.elapsed());
+        shared.take_back(payload as u64, chunks);
+        Ok(())
+    }
+
+    /// Goes on in `next`, whose header is on disk before any group in it is written.
+    fn enter(&mut self, shared: &Shared, next: Segment) -> Result<(), Failed> {
+        let header =
+            SegmentHeader { life: self.life, first_sequence: self.sequence, owner: self.owner, file_bytes: next.bytes };
+        let header = header.encode();
+        let mut chunk = self.header.take().unwrap_or_else(Chunk::new);
+        chunk[..BLOCK_BYTES].fill(0);
+        chunk[..header.len()].copy_from_slice(&header);
+        let file = Arc::clone(&next.file);
+        self.disk.submit(Write { file, offset: 0, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true });
+        let (chunks, result) = self.disk.complete();
+        self.header = chunks.into_iter().next();
+        result.map_err(|error| (place(&next.path, 0), error))?;
+        self.offset = BLOCK_BYTES as u64;
+        let fresh = Segment { epoch_max: 0, births: 0, ..next };
+        if let Some(left) = self.current.replace(fresh) {
+            shared.close(left);
+        }
+        Ok(())
+    }
+
+    fn count(&self, records: u32, bytes: u64, took: Duration) {
+        self.metrics.log_groups.inc();
+        self.metrics.log_records.inc_by(u64::from(records));
+        self.metrics.log_bytes.inc_by(bytes);
+        self.metrics.log_sync_seconds.observe(took.as_secs_f64());
+    }
+}
+
+fn place(path: &Path, offset: u64) -> String {
+    format!("the log, {} at byte {offset}", path.display())
+}
