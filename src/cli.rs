@@ -2,6 +2,7 @@
 
 mod flush;
 mod generate;
+mod wal;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -41,6 +42,9 @@ enum Commands {
     Flush(flush::FlushArgs),
     /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
     Generate(generate::GenerateArgs),
+    /// Look into the log of a data directory.
+    #[command(subcommand)]
+    Wal(wal::WalCommand),
 }
 
 const SOURCES: &str = "Every option is also an environment variable (--data-dir is RINGEST_DATA_DIR) and a key of the TOML file \
@@ -70,6 +74,7 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }),
         Commands::Flush(args) => done(flush::run(&args)),
         Commands::Generate(args) => done(generate::run(&args)),
+        Commands::Wal(command) => done(wal::run(&command)),
     }
 }
 

@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["net", "http", "write", "catalog", "table", "wal", "lake", "config", "metrics", "budget"]),
     ("write", &["http", "decode", "line", "catalog", "table", "wal", "config", "metrics", "budget"]),
     ("lake", &["table", "catalog", "config", "metrics", "budget"]),
-    ("tools", &["line", "catalog", "table", "lake", "config"]),
+    ("tools", &["line", "catalog", "table", "lake", "wal", "config"]),
     ("table", &["line", "catalog", "budget"]),
     // For the padding that every body carries.
     ("decode", &["line"]),

@@ -8,8 +8,10 @@ use rustix::fs::Advice;
 
 use super::super::WalError;
 
-/// Read at once; a whole number of blocks.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Read at once; a whole number of blocks. It stays in the processor's cache between the copy and the checksum: with 1 MiB both passes
+/// together take a tenth longer. (From the page cache, of records of 4 KiB: 8 GB/s for the first pass, 6.5 for the second; of 300 bytes
+/// 6 and 3.4. CPU time of one core, Zen 4, 2026-11.)
+const BUFFER_BYTES: usize = 256 << 10;
 
 #[derive(Debug)]
 pub(super) struct Blocks {

@@ -63,6 +63,14 @@ pub struct Segment {
     runs: Vec<Run>,
 }
 
+impl Segment {
+    /// The numbers of the first and the last group that is read.
+    pub fn sequences(&self) -> Option<(u64, u64)> {
+        let (first, last) = (self.runs.first()?, self.runs.last()?);
+        Some((first.sequence, last.next_sequence.saturating_sub(1)))
+    }
+}
+
 /// What whole groups hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
