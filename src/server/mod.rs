@@ -16,6 +16,8 @@ mod recovery;
 mod request_id;
 mod shard;
 mod signal;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;

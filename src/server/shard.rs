@@ -59,7 +59,7 @@ pub async fn run(node: Arc<Node>, index: usize, seed: [u8; 8], bound: Bound) {
 }
 
 impl Shard {
-    fn new(node: Arc<Node>, index: usize, seed: [u8; 8]) -> Self {
+    pub fn new(node: Arc<Node>, index: usize, seed: [u8; 8]) -> Self {
         let context = &node.context;
         let body_bytes_max = context.config.body_bytes_max;
         Self {
@@ -121,6 +121,11 @@ impl Shard {
         while self.waiting.has_parts() && self.node.log_failure().is_none() {
             tokio::time::sleep(HAND_OVER_STEP).await;
         }
+    }
+
+    /// Goes on with everything whose place in the log has become durable.
+    pub fn go_on(&self) {
+        self.waiting.go_on(&self.node, self.index);
     }
 
     /// Until the log is durable up to `position`.
@@ -190,7 +195,7 @@ impl Shard {
 async fn follow_log(shard: Rc<Shard>) {
     loop {
         shard.node.watches.moved(shard.index).await;
-        shard.waiting.go_on(&shard.node, shard.index);
+        shard.go_on();
     }
 }
 

@@ -244,7 +244,7 @@ impl Wal {
     }
 
     /// On the first of `candidates` that the kernel and the file system allow.
-    pub(super) fn start_on(
+    pub(crate) fn start_on(
         candidates: &[Backend],
         options: Options,
         budget: &Arc<Budget>,
