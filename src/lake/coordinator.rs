@@ -1,5 +1,7 @@
 //! The thread that gathers parts, decides when an epoch is complete, and publishes epochs in order.
 
+mod replay;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +24,9 @@ use super::partition::{DayPart, file_name, folder, split};
 use super::publish::{Failure, Publisher, Staged, save};
 use super::{OnCommit, Part, Progress, counted, quarantine};
 
+use replay::Replay;
+pub(super) use replay::Step;
+
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -30,6 +35,9 @@ const FAULTS_MAX: u32 = 2;
 
 pub(super) enum Command {
     Part(Part),
+    Replay(Step),
+    /// The replay is not to be finished.
+    StopReplay,
     /// No more parts will come: publish what is there, and stop trying at this moment.
     Finish(Instant),
 }
@@ -54,7 +62,7 @@ pub(super) struct Shared {
 /// An epoch on its way into the lake: rows by table and day, ready to be tried any number of times.
 struct Epoch {
     number: u64,
-    /// Part of the names of its files: the attempt.
+    /// Part of the names of its files: the attempt, or the part of a replay.
     n: u32,
     jobs: Vec<TableDay>,
     rows: u64,
@@ -72,6 +80,7 @@ pub(super) struct Coordinator {
     /// By shard: it has left every epoch up to this one.
     left: Vec<u64>,
     pending: BTreeMap<u64, Vec<SealedTable>>,
+    replay: Replay,
     /// No rows of this epoch or an earlier one will come into the lake.
     passed: u64,
     /// When to give up, once no more parts come.
@@ -100,6 +109,7 @@ impl Coordinator {
             jobs,
             left,
             pending: BTreeMap::new(),
+            replay: Replay::default(),
             passed,
             give_up: None,
             quarantined,
@@ -118,20 +128,31 @@ impl Coordinator {
             while let Ok(command) = self.commands.try_recv() {
                 self.take(command);
             }
-            while let Some(epoch) = self.next_epoch() {
+            while let Some(step) = self.replay.next_step() {
+                self.take_step(step);
+            }
+            // Epochs behind a replay wait for it: with one of them committed, the next start would pass over what the log holds.
+            while !self.replay.is_unfinished()
+                && let Some(epoch) = self.next_epoch()
+            {
                 self.publish(epoch)?;
             }
+        }
+        if self.shared.backlog.rows.load(Ordering::Relaxed) > 0 {
+            return Err("the replay of the log before them was not finished".to_owned());
         }
         Ok(())
     }
 
     fn take(&mut self, command: Command) {
         let part = match command {
+            Command::Part(part) => part,
+            Command::Replay(step) => return self.replay.queue(step),
+            Command::StopReplay => return self.replay.stop(),
             Command::Finish(give_up) => {
                 self.give_up = Some(give_up);
-                return;
+                return self.replay.stop();
             }
-            Command::Part(part) => part,
         };
         if let Some(left) = self.left.get_mut(part.shard) {
             *left = part.epoch.max(*left);
@@ -151,16 +172,16 @@ impl Coordinator {
         let next = self.pending.first_entry().filter(|entry| *entry.key() <= left);
         let Some(next) = next else {
             if left != u64::MAX && left > self.passed {
-                self.pass(left);
+                self.advance(left, save(&self.shared.catalog));
             }
             return None;
         };
         let (number, tables) = next.remove_entry();
-        Some(self.prepare(number, tables))
+        Some(self.prepare(number, 0, tables))
     }
 
     /// Splits an epoch's rows by table and day, with the newest schema of each table.
-    fn prepare(&self, number: u64, tables: Vec<SealedTable>) -> Epoch {
+    fn prepare(&self, number: u64, n: u32, tables: Vec<SealedTable>) -> Epoch {
         let mut by_day: BTreeMap<(u32, i64), Vec<Arc<DayPart>>> = BTreeMap::new();
         let mut memory = Vec::new();
         let mut rows = 0;
@@ -179,27 +200,26 @@ impl Coordinator {
         let mut jobs: Vec<TableDay> = by_day.into_iter().map(job).collect();
         // The longest first, so that no thread waits for one that was begun last.
         jobs.sort_by_key(|job| Reverse(job.parts.iter().map(|part| part.rows()).sum::<usize>()));
-        Epoch { number, n: 0, jobs, rows, _memory: memory }
+        Epoch { number, n, jobs, rows, _memory: memory }
     }
 
     /// Tries until the epoch is committed. An error ends the coordinator.
     fn publish(&mut self, mut epoch: Epoch) -> Result<(), String> {
         // Rows that are all in quarantine are committed too: whoever kept a copy of them must not bring them again.
-        let saved = if epoch.rows == 0 { Ok(None) } else { self.insist(|this| this.attempt(&mut epoch)).map(Some) };
-        let saved = match saved {
-            Ok(saved) => saved,
-            Err(Failure::Again(reason)) => return Err(reason),
-            Err(Failure::Stop(reason)) => return self.hold(reason),
+        let saved = match epoch.rows {
+            0 => save(&self.shared.catalog),
+            _ => match self.insist(|this| this.attempt(&mut epoch)) {
+                Ok(saved) => Ok(saved),
+                Err(Failure::Again(reason)) => return Err(reason),
+                Err(Failure::Stop(reason)) => return self.hold(reason),
+            },
         };
         let backlog = &self.shared.backlog;
         backlog.rows.fetch_sub(epoch.rows, Ordering::Relaxed);
         backlog.epochs.fetch_sub(1, Ordering::Relaxed);
         let number = epoch.number.max(self.passed);
         drop(epoch);
-        match saved {
-            Some(saved) => self.advance(number, Some(saved)),
-            None => self.pass(number),
-        }
+        self.advance(number, saved);
         Ok(())
     }
 
@@ -340,29 +360,29 @@ impl Coordinator {
         metrics.rows_written.inc_by(files.iter().map(|file| file.written.rows).sum());
     }
 
-    /// The lake misses nothing of the epochs up to this one, which had no rows; births they may have had.
-    fn pass(&mut self, epoch: u64) {
-        match save(&self.shared.catalog) {
-            Ok(saved) => self.advance(epoch, Some(saved)),
+    /// The lake misses nothing of the epochs up to this one. `saved`: the births of them all, which an epoch without rows has too.
+    fn advance(&mut self, committed: u64, saved: Result<Saved, String>) {
+        self.passed = committed;
+        self.shared.metrics.epoch_committed.set(committed as i64);
+        match saved {
+            Ok(saved) => {
+                (self.shared.on_commit)(committed, saved.births);
+                self.report_success(|progress| progress.committed = committed);
+            }
             Err(reason) => {
-                self.advance(epoch, None);
+                self.shared.progress.send_modify(|progress| progress.committed = committed);
                 self.report(&reason);
             }
         }
     }
 
-    fn advance(&mut self, committed: u64, saved: Option<Saved>) {
-        self.passed = committed;
-        self.shared.metrics.epoch_committed.set(committed as i64);
+    fn report_success(&self, change: impl FnOnce(&mut Progress)) {
         self.shared.metrics.set_failure(self.standing_failure());
-        if let Some(saved) = saved {
-            (self.shared.on_commit)(committed, saved.births);
-        }
         self.shared.progress.send_modify(|progress| {
+            change(progress);
             if progress.failure.take().is_some() {
-                tracing::info!("publishing works again: epoch {committed} is committed");
+                tracing::info!("publishing works again; epoch {} is committed", progress.committed);
             }
-            progress.committed = committed;
         });
     }
 
@@ -383,7 +403,7 @@ impl Coordinator {
     fn wait(&mut self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         loop {
-            if self.give_up.is_some_and(|give_up| give_up <= until) {
+            if self.replay.is_cut_off() || self.give_up.is_some_and(|give_up| give_up <= until) {
                 return false;
             }
             match self.commands.recv_deadline(until) {

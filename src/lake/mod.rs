@@ -40,7 +40,7 @@ use crate::catalog::Catalog;
 use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
-use coordinator::{Backlog, Command, Coordinator, Shared};
+use coordinator::{Backlog, Command, Coordinator, Shared, Step};
 use job::Job;
 pub use manifest::Damage;
 use publish::Publisher;
@@ -108,6 +108,8 @@ pub enum LakeError {
     ManifestPath { manifest: PathBuf, file: String },
     #[error("cannot start a lake thread: {0}")]
     Thread(io::Error),
+    #[error("the replay of the log has ended early: {reason}. The log is still there, and the next start replays it")]
+    Replay { reason: String },
     #[error(
         "{} with {} {} not in the lake: {reason}",
         counted(*epochs, "epoch"), counted(*rows, "row"), if *epochs == 1 { "is" } else { "are" }
@@ -181,6 +183,38 @@ impl Lake {
         self.epoch_floor
     }
 
+    /// Takes the next part of a replay: rows of a log that the lake does not hold yet, in the order of the log. All parts become
+    /// one epoch, which must lie above every epoch before it, those of the log too. Returns when the part before is encoded, so
+    /// that two of them are in memory. No part may have been submitted yet.
+    ///
+    /// # Errors
+    /// The replay cannot go on. Nothing of it is in the lake then, nor will be.
+    pub fn replay(&self, epoch: u64, tables: Vec<SealedTable>) -> Result<(), LakeError> {
+        self.replay_step(epoch, Some(tables))
+    }
+
+    /// Publishes all parts of a replay together, and saves the catalog, without any part too.
+    ///
+    /// # Errors
+    /// The replay failed earlier, or cannot be published. Whether anything of it is in the lake is for the next start to find out.
+    pub fn finish_replay(&self, epoch: u64) -> Result<(), LakeError> {
+        self.replay_step(epoch, None)
+    }
+
+    /// Ends a replay that is going on, so that nothing of it will be in the lake: its calls return with an error, soon even where
+    /// the disk refuses to take a part. Without a replay it only keeps one from beginning.
+    pub fn stop_replay(&self) {
+        let _ = self.commands.send(Command::StopReplay);
+    }
+
+    fn replay_step(&self, epoch: u64, tables: Option<Vec<SealedTable>>) -> Result<(), LakeError> {
+        let (done, answer) = bounded(1);
+        // Without a coordinator the step is dropped, which is an answer too.
+        let _ = self.commands.send(Command::Replay(Step { epoch, tables, done }));
+        let answer = answer.recv().unwrap_or_else(|_| Err("the lake has ended".to_owned()));
+        answer.map_err(|reason| LakeError::Replay { reason })
+    }
+
     /// Takes a part. Never blocks: its memory is bounded by the budget.
     pub fn submit(&self, part: Part) {
         // The coordinator listens until the lake is finished or dropped.
@@ -191,7 +225,7 @@ impl Lake {
         self.progress.clone()
     }
 
-    /// Publishes all that was submitted and ends the threads.
+    /// Publishes all that was submitted and ends the threads. A replay that is not finished is given up; it is no error.
     ///
     /// # Errors
     /// At `give_up` something is still not committed; the threads are left behind then, for the process to end.

@@ -171,6 +171,9 @@ pub(super) fn folder(table: &Table, day: i64) -> String {
     format!("lake/{bucket}/{measurement}/day={}", Day(day))
 }
 
+/// The largest `n` in the name of a file: one with more digits would sort before it.
+pub(super) const N_MAX: u32 = 9_999;
+
 /// The name of a file; names of one folder sort by epoch, then by `n`.
 pub(super) fn file_name(epoch: u64, n: u32, node: NodeId) -> String {
     format!("{epoch:013}-{n:04}-{node}.parquet")

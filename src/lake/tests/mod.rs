@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod files;
+mod home;
 mod publication;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::fs::File;

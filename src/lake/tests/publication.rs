@@ -2,145 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use crate::catalog::{Births, Catalog, FieldBirth, TableBirth};
+use crate::catalog::Catalog;
 use crate::lake::disk::Disk;
 use crate::lake::manifest::{Contents, Manifest, Record};
 use crate::lake::publish::{Failure, Publisher, Staged};
-use crate::lake::recover::{Recovered, inspect, recover};
-use crate::lake::{Lake, LakeError, OnCommit, Options, Part, Progress};
-use crate::metrics::Metrics;
+use crate::lake::recover::inspect;
+use crate::lake::{LakeError, Part};
 
+use super::home::*;
 use super::*;
-
-/// A data directory with a catalog of two tables.
-struct Home {
-    folder: TempDir,
-    catalog: Arc<Catalog>,
-    metrics: Arc<Metrics>,
-    budget: Arc<Budget>,
-}
-
-const MEASUREMENTS: [&str; 2] = ["m .x", "other"];
-
-impl Home {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("state")).unwrap();
-        let catalog = Arc::new(Catalog::open(&folder.path().join("state"), 0).unwrap());
-        for measurement in MEASUREMENTS {
-            let fields = vec![FieldBirth { name: "v", kind: FieldType::Integer }];
-            let tables = vec![TableBirth { measurement, tags: vec!["host"], fields }];
-            catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
-        }
-        let budget = Budget::new(1 << 30);
-        Self { folder, catalog, metrics: Metrics::new(&budget), budget }
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.folder.path().join(below)
-    }
-
-    fn open(&self, threads: usize, shards: usize) -> Result<Lake, LakeError> {
-        self.open_with(threads, shards, Box::new(|_, _| {}))
-    }
-
-    fn open_with(&self, threads: usize, shards: usize, on_commit: OnCommit) -> Result<Lake, LakeError> {
-        let inspected = inspect(self.folder.path())?;
-        let (catalog, metrics, budget) =
-            (Arc::clone(&self.catalog), Arc::clone(&self.metrics), Arc::clone(&self.budget));
-        Lake::start(inspected, Options { threads, shards }, catalog, metrics, budget, on_commit)
-    }
-
-    /// A new field of the second table.
-    fn bear(&self, name: &str) {
-        let fields = vec![FieldBirth { name, kind: FieldType::Float }];
-        let tables = vec![TableBirth { measurement: MEASUREMENTS[1], tags: vec![], fields }];
-        self.catalog.bear(&Births { bucket: "b", retention: None, tables }).unwrap();
-    }
-
-    fn recover(&self) -> Recovered {
-        recover(&inspect(self.folder.path()).unwrap()).unwrap()
-    }
-
-    fn part(&self, shard: usize, epoch: u64, rows: &[(u64, i64)]) -> Part {
-        let tables = if rows.is_empty() { vec![] } else { vec![self.sealed(0, rows), self.sealed(1, rows)] };
-        Part { shard, epoch, tables }
-    }
-
-    /// One row per (request, value), all of one series and time.
-    fn sealed(&self, id: u32, rows: &[(u64, i64)]) -> SealedTable {
-        let table = self.catalog.table(id);
-        let row = |value| Row {
-            tags: BTreeMap::from([(0, "a".to_owned())]),
-            time: 5,
-            fields: BTreeMap::from([(0, Value::Integer(value))]),
-        };
-        let requests: Vec<(u64, Vec<Row>)> =
-            rows.iter().map(|(request, value)| (*request, vec![row(*value)])).collect();
-        sealed(&table, seal(&table, &requests, false), &self.budget)
-    }
-
-    /// The files of the lake, relative to the data directory.
-    fn files(&self) -> BTreeSet<String> {
-        let mut files = BTreeSet::new();
-        let mut folders = vec![self.path("lake")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    files.insert(path.strip_prefix(self.folder.path()).unwrap().to_str().unwrap().to_owned());
-                }
-            }
-        }
-        files
-    }
-
-    /// The only value of the only row of each file, by name of the file.
-    fn values(&self) -> BTreeMap<String, i64> {
-        let table = self.catalog.table(0);
-        let value = |file: String| {
-            let rows = read(&self.path(&file), &table);
-            let [(_, fields)] = &rows[..] else { panic!("{rows:?}") };
-            let Value::Integer(value) = fields[&0] else { panic!() };
-            (file, value)
-        };
-        self.files().into_iter().map(value).collect()
-    }
-
-    fn aside(&self) -> usize {
-        fs::read_dir(self.path("tmp")).unwrap().count()
-    }
-
-    fn records(&self) -> Vec<Record> {
-        Contents::read(&self.path("state/manifest")).unwrap().records
-    }
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
-}
-
-fn wait_for(lake: &Lake, what: impl Fn(&Progress) -> bool) -> Progress {
-    let progress = lake.progress();
-    let until = soon();
-    while Instant::now() < until {
-        let now = progress.borrow().clone();
-        if what(&now) {
-            return now;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    panic!("the lake does not get there: {:?}", progress.borrow());
-}
 
 #[test]
 fn an_epoch_waits_for_every_shard_and_for_the_epoch_before_it() {
@@ -235,14 +107,6 @@ fn a_taken_name_aborts_the_attempt_and_the_next_takes_another() {
     assert_eq!(home.aside(), 0);
 }
 
-fn kind(record: &Record) -> &'static str {
-    match record {
-        Record::Intent { .. } => "intent",
-        Record::Commit { .. } => "commit",
-        Record::Abort { .. } => "abort",
-    }
-}
-
 /// Files aside and a publisher that may place them.
 fn staged(home: &Home, count: usize) -> (Publisher, Vec<Staged>) {
     let recovered = home.recover();
@@ -254,21 +118,6 @@ fn staged(home: &Home, count: usize) -> (Publisher, Vec<Staged>) {
         Staged { aside, target, written: Written { rows: 1, bytes: 4 } }
     };
     (Publisher::new(home.folder.path().to_owned(), recovered.disk, recovered.manifest), (0..count).map(file).collect())
-}
-
-/// What a start makes of the image: the files that it leaves.
-fn after_start(home: &Home) -> BTreeSet<String> {
-    drop(home.open(1, 1).unwrap());
-    let files = home.files();
-    assert_eq!(home.aside(), 0);
-    let open = home.records().iter().filter(|record| kind(record) == "intent").count();
-    let closed = home.records().len() - open;
-    assert_eq!(open, closed, "every intent is closed");
-    // A second start finds nothing to do.
-    let length = fs::metadata(home.path("state/manifest")).unwrap().len();
-    drop(home.open(1, 1).unwrap());
-    assert_eq!((home.files(), fs::metadata(home.path("state/manifest")).unwrap().len()), (files.clone(), length));
-    files
 }
 
 #[test]
@@ -400,13 +249,6 @@ fn commits_say_how_much_of_the_catalog_they_rely_on() {
     assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), second);
 }
 
-/// A hook, and what it was told.
-fn listening() -> (OnCommit, Arc<Mutex<Vec<(u64, u64)>>>) {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let tell = Arc::clone(&told);
-    (Box::new(move |committed, births| tell.lock().unwrap().push((committed, births))), told)
-}
-
 #[test]
 fn each_advance_tells_what_is_committed_and_how_many_births_are_durable() {
     let home = Home::new();
@@ -429,16 +271,7 @@ fn each_advance_tells_what_is_committed_and_how_many_births_are_durable() {
 
 #[test]
 fn births_that_cannot_be_saved_are_reported_and_free_nothing() {
-    // A file that may not grow any more.
-    let memory = rustix::fs::memfd_create("catalog", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
-    let home = Home::new();
-    let state = home.path("full");
-    fs::create_dir(&state).unwrap();
-    std::os::unix::fs::symlink(format!("/proc/self/fd/{}", memory.as_raw_fd()), state.join("catalog")).unwrap();
-    let home = Home { catalog: Arc::new(Catalog::open(&state, 0).unwrap()), ..home };
-    home.catalog.save().unwrap();
-    rustix::fs::fcntl_add_seals(&memory, rustix::fs::SealFlags::GROW).unwrap();
-
+    let (home, _catalog) = Home::with_full_catalog();
     let (on_commit, told) = listening();
     let lake = home.open_with(1, 1, on_commit).unwrap();
     lake.submit(home.part(0, 10, &[]));
@@ -452,7 +285,7 @@ fn births_that_cannot_be_saved_are_reported_and_free_nothing() {
     lake.submit(home.part(0, 12, &[]));
     wait_for(&lake, |progress| progress.failed_attempts > 1);
     lake.finish(soon()).unwrap();
-    assert_eq!(*told.lock().unwrap(), [(10, 0)]);
+    assert_eq!(*told.lock().unwrap(), [(10, 7)]);
 }
 
 #[test]
@@ -520,12 +353,6 @@ fn many_tables_and_days_are_published_by_several_threads() {
     assert!(files.iter().any(|file| file.contains("/day=1969-11-22/")), "{files:?}");
     let rows: usize = files.iter().map(|file| read(&home.path(file), &table).len()).sum();
     assert_eq!(rows, 160);
-}
-
-/// Rows that make the encoder panic: a series that does not exist. No shard seals such a part.
-fn broken(mut table: SealedTable) -> SealedTable {
-    table.rows.series[0] = 7;
-    table
 }
 
 #[test]
