@@ -178,7 +178,7 @@ impl Coordinator {
         let next = self.pending.first_entry().filter(|entry| *entry.key() <= left);
         let Some(next) = next else {
             if left > self.passed {
-                self.pass(left);
+                self.advance(left, save(&self.shared.catalog));
             }
             return None;
         };
@@ -212,21 +212,20 @@ impl Coordinator {
     /// Tries until the epoch is committed. An error ends the coordinator.
     fn publish(&mut self, mut epoch: Epoch) -> Result<(), String> {
         // Rows that are all in quarantine are committed too: whoever kept a copy of them must not bring them again.
-        let saved = if epoch.rows == 0 { Ok(None) } else { self.insist(|this| this.attempt(&mut epoch)).map(Some) };
-        let saved = match saved {
-            Ok(saved) => saved,
-            Err(Failure::Again(reason)) => return Err(reason),
-            Err(Failure::Stop(reason)) => return self.hold(reason),
+        let saved = match epoch.rows {
+            0 => save(&self.shared.catalog),
+            _ => match self.insist(|this| this.attempt(&mut epoch)) {
+                Ok(saved) => Ok(saved),
+                Err(Failure::Again(reason)) => return Err(reason),
+                Err(Failure::Stop(reason)) => return self.hold(reason),
+            },
         };
         let backlog = &self.shared.backlog;
         backlog.rows.fetch_sub(epoch.rows, Ordering::Relaxed);
         backlog.epochs.fetch_sub(1, Ordering::Relaxed);
         let number = epoch.number.max(self.passed);
         drop(epoch);
-        match saved {
-            Some(saved) => self.advance(number, Some(saved)),
-            None => self.pass(number),
-        }
+        self.advance(number, saved);
         Ok(())
     }
 
@@ -367,24 +366,20 @@ impl Coordinator {
         metrics.rows_written.inc_by(files.iter().map(|file| file.written.rows).sum());
     }
 
-    /// The lake misses nothing of the epochs up to this one, which had no rows; births they may have had.
-    fn pass(&mut self, epoch: u64) {
-        match save(&self.shared.catalog) {
-            Ok(saved) => self.advance(epoch, Some(saved)),
+    /// The lake misses nothing of the epochs up to this one. `saved`: the births of them all, which an epoch without rows has too.
+    fn advance(&mut self, committed: u64, saved: Result<Saved, String>) {
+        self.passed = committed;
+        self.shared.metrics.epoch_committed.set(committed as i64);
+        match saved {
+            Ok(saved) => {
+                (self.shared.on_commit)(committed, saved.births);
+                self.report_success(|progress| progress.committed = committed);
+            }
             Err(reason) => {
-                self.advance(epoch, None);
+                self.shared.progress.send_modify(|progress| progress.committed = committed);
                 self.report(&reason);
             }
         }
-    }
-
-    fn advance(&mut self, committed: u64, saved: Option<Saved>) {
-        self.passed = committed;
-        self.shared.metrics.epoch_committed.set(committed as i64);
-        if let Some(saved) = saved {
-            (self.shared.on_commit)(committed, saved.births);
-        }
-        self.report_success(|progress| progress.committed = committed);
     }
 
     fn report_success(&self, change: impl FnOnce(&mut Progress)) {

@@ -65,7 +65,7 @@ impl Publisher {
         self.manifest.node()
     }
 
-    /// Whether the files of an epoch of `count` are synced here, all at once, and not by those who write them.
+    /// Whether the files of an epoch of `count`, or more, are synced here, all at once, and not by those who write them.
     pub fn syncs_files(&self, count: usize) -> bool {
         self.disk.syncs_whole(count)
     }

@@ -17,7 +17,7 @@ use super::recovery;
 use super::shard::Shard;
 use crate::config::{self, ServeArgs};
 use crate::http::{self, Event};
-use crate::wal::{Backend, Fault, Faults, Options, Subject, Wal};
+use crate::wal::{Fault, Faults, Options, Subject, Wal};
 use crate::write::{Admit, Keeping, Outcome, Padded, Stamp};
 
 /// Longer than anything here takes.
@@ -47,8 +47,7 @@ fn node(dir: &Path, faults: &Arc<Faults>) -> (Arc<Node>, [Shard; 2]) {
     };
     let (watches, context) = (Arc::clone(&node.watches), &node.context);
     let moved = Box::new(move || watches.log_moved());
-    let backend = Backend::Faulty(Arc::clone(faults));
-    let log = Wal::start_on(&[backend], options, &context.budget, &context.metrics, moved).unwrap();
+    let log = Wal::start_faulty(faults, options, &context.budget, &context.metrics, moved).unwrap();
     context.keeper.open(Keeping::Log(log));
     let shards = [0, 1].map(|index| Shard::new(Arc::clone(&node), index, [0; 8]));
     (node, shards)
@@ -70,6 +69,10 @@ fn write(shard: &Shard, lines: &str) -> (u16, u64) {
 }
 
 /// What the shards' tasks do when they are woken, until `done`.
+fn leave_epoch(shard: &Shard) {
+    shard.follow_epoch();
+}
+
 #[track_caller]
 fn go_on(shards: &[Shard], done: impl Fn() -> bool) {
     let give_up = Instant::now() + PATIENCE;
@@ -110,7 +113,7 @@ fn an_epoch_whose_request_is_not_durable_is_not_published() {
     assert_eq!(write(&shards[0], "a f=1 1\nb f=2 1600000000000000000").0, 204);
     faults.wait_held();
     let left = node.flush();
-    shards.iter().for_each(|shard| drop(shard.follow_epoch()));
+    shards.iter().for_each(leave_epoch);
     let progress = node.lake.progress();
     for _ in 0..50 {
         shards.iter().for_each(Shard::go_on);
@@ -142,7 +145,7 @@ fn what_never_becomes_durable_is_not_published_and_not_acknowledged() {
     assert!(second > first);
     // The epoch has a part that may be published and one that may not: so it is not.
     let left = node.flush();
-    shards.iter().for_each(|shard| drop(shard.follow_epoch()));
+    shards.iter().for_each(leave_epoch);
     for _ in 0..30 {
         shards.iter().for_each(Shard::go_on);
         std::thread::sleep(Duration::from_millis(2));

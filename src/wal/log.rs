@@ -243,8 +243,20 @@ impl Wal {
         Self::start_on(candidates, options, budget, metrics, moved)
     }
 
+    /// On a disk that does what a test wants.
+    #[cfg(all(test, feature = "lake"))]
+    pub(crate) fn start_faulty(
+        faults: &Arc<super::Faults>,
+        options: Options,
+        budget: &Arc<Budget>,
+        metrics: &Arc<Metrics>,
+        moved: Box<dyn Fn() + Send>,
+    ) -> Result<Self, WalError> {
+        Self::start_on(&[Backend::Faulty(Arc::clone(faults))], options, budget, metrics, moved)
+    }
+
     /// On the first of `candidates` that the kernel and the file system allow.
-    pub(crate) fn start_on(
+    pub(super) fn start_on(
         candidates: &[Backend],
         options: Options,
         budget: &Arc<Budget>,

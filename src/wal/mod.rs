@@ -19,11 +19,8 @@ mod writer;
 
 use std::path::PathBuf;
 
-#[cfg(test)]
-pub(crate) use disk::{
-    Backend,
-    faulty::{Fault, Faults, Subject},
-};
+#[cfg(all(test, feature = "lake"))]
+pub(crate) use disk::faulty::{Fault, Faults, Subject};
 pub use format::Kind;
 pub use log::{NoRoom, Options, Record, Space, Wal};
 pub use read::{Found, Head, Lost, Reader, Segment, Tally, Torn, has_segments, inspect, remove};

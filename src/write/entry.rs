@@ -108,7 +108,7 @@ mod tests {
         for (runs, gzip, precision) in [
             (vec![], false, Precision::Nanosecond),
             (vec![0..1, 5..300, 70_000..70_001], true, Precision::Hour),
-            (vec![1 << 40..u64::MAX], false, Precision::Second),
+            (vec![3..4, 1 << 40..u64::MAX], false, Precision::Second),
         ] {
             let mut dropped = Ordinals::default();
             runs.into_iter().for_each(|run| dropped.push_run(run));

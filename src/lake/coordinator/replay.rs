@@ -93,7 +93,7 @@ impl Coordinator {
         }
     }
 
-    /// Writes the files of a part aside and gives its memory back.
+    /// Writes the files of a part aside and gives its memory back. If they are too many to be synced one by one, so are those of all parts.
     fn encode_part(&mut self, epoch: u64, tables: Vec<SealedTable>) {
         let mut part = self.prepare(epoch, self.replay.parts, tables);
         if part.rows == 0 {
@@ -122,7 +122,7 @@ impl Coordinator {
             Ok(saved) => {
                 self.count(&files);
                 self.replay = Replay { steps: std::mem::take(&mut self.replay.steps), ..Replay::default() };
-                self.advance(epoch, Some(saved));
+                self.advance(epoch, Ok(saved));
                 Ok(())
             }
             Err(failure) => {

@@ -199,9 +199,11 @@ pub fn broken(mut table: SealedTable) -> SealedTable {
     table
 }
 
-/// A hook, and what it was told.
-pub fn listening() -> (OnCommit, Arc<Mutex<Vec<(u64, u64)>>>) {
-    let told = Arc::new(Mutex::new(Vec::new()));
+/// What a hook was told: the committed epoch and the births.
+pub type Told = Arc<Mutex<Vec<(u64, u64)>>>;
+
+pub fn listening() -> (OnCommit, Told) {
+    let told = Told::default();
     let tell = Arc::clone(&told);
     (Box::new(move |committed, births| tell.lock().unwrap().push((committed, births))), told)
 }

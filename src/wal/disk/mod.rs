@@ -74,7 +74,7 @@ pub(super) trait Disk: Send {
 
 /// How segments are opened and written.
 #[derive(Clone)]
-pub(crate) enum Backend {
+pub(super) enum Backend {
     /// Past the page cache, by io_uring.
     Uring,
     /// Past the page cache, by pwritev2.
