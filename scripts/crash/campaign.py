@@ -28,19 +28,23 @@ DISK_FREE_BYTES_MIN = 4 << 30
 # How lives end, and how often.
 ENDINGS = {
     "load": 26,
-    "early": 16,
+    "early": 20,
     "early, silent": 8,
-    "on ready": 8,
+    "on ready": 6,
     "flush": 12,
-    "publication": 22,
-    "publication in recovery": 10,
+    "publication": 20,
+    "publication in recovery": 14,
     "log files": 8,
     "stopping": 6,
     "early, stopping": 4,
 }
 # A life that is killed early and in silence is followed by up to so many more.
 STREAK_MAX = 3
-HEAVY_SHARE = 0.12
+HEAVY_SHARE = 0.18
+LOAD_SECONDS = (0.2, 4.0)
+# To meet a replay while it runs: the slowest that one is likely to be.
+REPLAY_BYTES_PER_SECOND = 25e6
+REPLAY_SECONDS = 0.02
 
 
 class Campaign:
@@ -122,42 +126,68 @@ class Campaign:
 
     def await_end(self, life, ending):
         """Returns at the moment of the kill."""
-        rng = self.rng
-        silent = ending == "early, silent"
         if ending.startswith("early"):
+            self.await_early_end(life, ending)
+        elif ending == "publication in recovery":
+            self.meet_replay(life, silent=False)
+            life.watch(self.rng.choice(["tmp", "manifest", "commit"]), 2 * self.ready_seconds + 0.2)
+            self.hesitate(0.005)
+            life.is_ready()
+        else:
+            life.wait_for_port()
+            self.open_stage(life)
+            life.wait_until_ready()
+            self.ready_seconds = 0.7 * self.ready_seconds + 0.3 * (time.monotonic() - life.began)
+            self.await_late_end(life, ending)
+
+    def await_early_end(self, life, ending):
+        rng, silent = self.rng, ending == "early, silent"
+        if rng.random() < 0.7:
+            replays = self.meet_replay(life, silent)
+            if replays is not None:
+                # Most replays are much faster than the slowest.
+                time.sleep(rng.random() ** 3 * (REPLAY_SECONDS + replays / REPLAY_BYTES_PER_SECOND))
+                life.is_ready()
+        else:
             moment = life.began + rng.uniform(0, 1.3 * self.ready_seconds)
             while time.monotonic() < moment:
-                if life.find_port() and not silent and self.stage.port.value == 0:
-                    self.open_stage(life)
-                if life.port and not life.was_ready:
-                    life.is_ready()
-                time.sleep(0.002)
-            if ending == "early, stopping":
-                self.begin_stop(life)
-            return
-        if ending == "publication in recovery":
-            # Recovery itself makes tmp/ empty and writes its abort before it replays.
-            life.watch(rng.choice(["tmp", "manifest", "commit"]), 2 * self.ready_seconds + 0.2)
-            if life.find_port():
+                self.look(life, silent)
+        if ending == "early, stopping":
+            self.begin_stop(life)
+
+    def meet_replay(self, life, silent):
+        """Waits until the node says that it replays its log, and how many bytes; None when it is ready without that."""
+        while (replays := life.replays()) is None and not life.was_ready:
+            self.look(life, silent)
+        return replays
+
+    def look(self, life, silent):
+        """One step of the time before the node is ready, with or without clients."""
+        life.need_in_time()
+        if life.find_port():
+            if not silent and self.stage.port.value == 0:
+                self.open_stage(life)
+            if not life.was_ready:
                 life.is_ready()
-            return
-        life.wait_for_port()
-        self.open_stage(life)
-        life.wait_until_ready()
-        self.ready_seconds = 0.7 * self.ready_seconds + 0.3 * (time.monotonic() - life.began)
+        time.sleep(0.002)
+
+    def await_late_end(self, life, ending):
         if ending == "on ready":
             return
-        life.sleep(rng.uniform(0.2, 3.0))
+        life.sleep(self.rng.uniform(*LOAD_SECONDS))
         if ending == "flush":
             life.begin_flush()
-            time.sleep(rng.uniform(0, 0.03))
+            time.sleep(self.rng.uniform(0, 0.03))
         elif ending in ("publication", "log files"):
-            what = "wal" if ending == "log files" else rng.choice(["tmp", "manifest", "commit"])
-            life.watch(what, 3.0)
-            if rng.random() < 0.5:
-                time.sleep(rng.uniform(0, 0.005))
+            life.watch("wal" if ending == "log files" else self.rng.choice(["tmp", "manifest", "commit"]), 3.0)
+            self.hesitate(0.005)
         elif ending == "stopping":
             self.begin_stop(life)
+
+    def hesitate(self, seconds):
+        """Half of the kills come at once."""
+        if self.rng.random() < 0.5:
+            time.sleep(self.rng.uniform(0, seconds))
 
     def begin_stop(self, life):
         life.begin_stop()

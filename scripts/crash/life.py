@@ -22,8 +22,8 @@ CHOICES = {
     "lake-threads": ["1", "2", "3"],
     "default-retention": ["inf", "120h", "inf", "10d"],
     "memory-limit": ["192MiB", "256MiB", "512MiB", "1GiB"],
-    "flush-interval": ["100ms", "250ms", "700ms", "2s", "2s", "1h"],
-    "flush-size": ["1MiB", "4MiB", "16MiB", "40MiB"],
+    "flush-interval": ["100ms", "250ms", "700ms", "2s", "1h", "1h"],
+    "flush-size": ["1MiB", "8MiB", "40MiB", "40MiB"],
     "max-body-size": ["5MB", "10MB", "20MB"],
     "wal-size-limit": ["128MiB", "192MiB", "512MiB", "2GiB"],
     "durability": ["sync", "sync", "write"],
@@ -109,11 +109,23 @@ class Life:
                         break
         return self.port is not None
 
+    def replays(self):
+        """The bytes of log that it says it replays, or None as long as it has not said so."""
+        for line in self.log.read_bytes().splitlines(keepends=True):
+            if b'"replaying the log"' in line and line.endswith(b"\n"):
+                return json.loads(line).get("bytes", 0)
+        return None
+
+    def need_in_time(self):
+        """Neither ended nor overdue on its way to being ready."""
+        self.need_alive()
+        seconds = time.monotonic() - self.began
+        self.need(self.port is not None or seconds < LISTEN_SECONDS_MAX, f"the node does not say within {LISTEN_SECONDS_MAX} s where it listens")
+        self.need(seconds < READY_SECONDS_MAX, f"the node is not ready after {READY_SECONDS_MAX} s")
+
     def wait_for_port(self):
-        deadline = self.began + LISTEN_SECONDS_MAX
         while not self.find_port():
-            self.need_alive()
-            self.need(time.monotonic() < deadline, f"the node does not say within {LISTEN_SECONDS_MAX} s where it listens")
+            self.need_in_time()
             time.sleep(0.002)
 
     def is_ready(self):
@@ -128,9 +140,8 @@ class Life:
         return self.was_ready
 
     def wait_until_ready(self):
-        deadline = self.began + READY_SECONDS_MAX
         while not self.is_ready():
-            self.need(time.monotonic() < deadline, f"the node is not ready after {READY_SECONDS_MAX} s")
+            self.need_in_time()
             time.sleep(0.003)
 
     def need_healthy(self):
