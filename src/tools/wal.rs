@@ -140,7 +140,7 @@ impl Report {
         }
         for Lost { path, offset, bytes, groups, what } in &self.lost {
             let path = path.display();
-            let _ = writeln!(text, "lost: {path} at byte {offset} {what} ({bytes} bytes, {groups} groups)");
+            let _ = writeln!(text, "lost: {path} at byte {offset} {what} (bytes: {bytes}, groups: {groups})");
         }
         for path in &self.ignored {
             let _ = writeln!(text, "ignored: {} is no part of the log", path.display());
@@ -276,7 +276,7 @@ b.wal          8192  none from 7 on        10       1           1234       -
 c.wal          8192          unused        10       1           1234       -
 3 segments, 2 of them in use, 2 groups, 10 requests, 1 records of births, 1234 bytes, epochs 1000..1001
 torn: b.wal at byte 4096: 4096 bytes of a group that was being written; nothing in it was acknowledged
-lost: a.wal at byte 0 is odd (1 bytes, 2 groups)
+lost: a.wal at byte 0 is odd (bytes: 1, groups: 2)
 ignored: notes.txt is no part of the log
 ";
         assert_eq!(report.to_string(), expected);

@@ -11,7 +11,7 @@ const BLOCK: usize = 4096;
 const HEADER: usize = 64;
 
 /// Kind, epoch, payload.
-pub type Record = (u8, u64, Vec<u8>);
+type Record = (u8, u64, Vec<u8>);
 
 /// The first byte says what the rest is taken for.
 ///
@@ -27,7 +27,7 @@ pub fn wal(data: &[u8]) {
 }
 
 /// Numbers from the input; zeros when it has ended.
-pub struct Seeds<'a>(pub &'a [u8]);
+struct Seeds<'a>(&'a [u8]);
 
 impl<'a> Seeds<'a> {
     fn byte(&mut self) -> u8 {
@@ -54,20 +54,20 @@ fn raw(data: &[u8]) {
         bytes.resize(3 * BLOCK, 0);
         save(dir.path(), 1, number, &bytes);
     }
-    read_both(dir.path());
+    let _ = read_both(dir.path());
 }
 
 /// Headers and groups with any values, in any order, whose checksums are right.
 fn with_checksums(seeds: &mut Seeds<'_>) {
     let dir = tempfile::tempdir().unwrap();
     for number in 0..4 {
-        let life = 1 + u64::from(seeds.byte() % 8 == 0);
-        let (first, is_headless, wrong_bytes) = (seeds.byte() % 8, seeds.byte() % 8 == 0, seeds.byte());
+        let life = 1 + u64::from(seeds.byte().is_multiple_of(8));
+        let (first, is_headless, wrong_bytes) = (seeds.byte() % 8, seeds.byte().is_multiple_of(8), seeds.byte());
         let mut bytes = vec![0; BLOCK];
         let mut sequence = u64::from(first);
         for _ in 0..seeds.byte() % 8 {
             let place = seeds.byte();
-            if place % 8 == 0 {
+            if place.is_multiple_of(8) {
                 bytes.extend(padded(seeds.take(usize::from(place))));
                 continue;
             }
@@ -76,13 +76,13 @@ fn with_checksums(seeds: &mut Seeds<'_>) {
             bytes.extend(padded(&any_group(life, sequence, seeds)));
             sequence += 1;
         }
-        let file_bytes = bytes.len() as u64 + u64::from(wrong_bytes % 8 == 0) * u64::from(wrong_bytes) * 64;
+        let file_bytes = bytes.len() as u64 + u64::from(wrong_bytes.is_multiple_of(8)) * u64::from(wrong_bytes) * 64;
         if !is_headless {
             bytes[..HEADER].copy_from_slice(&segment_header(life, first.into(), file_bytes));
         }
         save(dir.path(), life, number, &bytes);
     }
-    read_both(dir.path());
+    let _ = read_both(dir.path());
 }
 
 fn any_group(life: u64, sequence: u64, seeds: &mut Seeds<'_>) -> Vec<u8> {
@@ -109,7 +109,7 @@ fn any_group(life: u64, sequence: u64, seeds: &mut Seeds<'_>) -> Vec<u8> {
 }
 
 /// A sound log of three segments, the first of them used before.
-pub fn log(seeds: &mut Seeds<'_>) -> (Vec<Vec<u8>>, Vec<Vec<Record>>) {
+fn log(seeds: &mut Seeds<'_>) -> (Vec<Vec<u8>>, Vec<Vec<Record>>) {
     let (mut files, mut groups) = (Vec::new(), Vec::new());
     for number in 0..3 {
         let first = 10 + groups.len() as u64;
@@ -193,11 +193,11 @@ fn read(dir: &Path, skip_damaged: bool) -> Outcome {
     Ok((found, records))
 }
 
-pub fn save(dir: &Path, life: u64, number: usize, bytes: &[u8]) {
+fn save(dir: &Path, life: u64, number: usize, bytes: &[u8]) {
     fs::write(dir.join(format!("{life:016x}-{number:08}.wal")), bytes).unwrap();
 }
 
-pub fn segment_header(life: u64, first_sequence: u64, file_bytes: u64) -> [u8; HEADER] {
+fn segment_header(life: u64, first_sequence: u64, file_bytes: u64) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(b"ringwal\0");
     header[8..12].copy_from_slice(&1_u32.to_le_bytes());
@@ -211,7 +211,7 @@ pub fn segment_header(life: u64, first_sequence: u64, file_bytes: u64) -> [u8; H
 }
 
 /// A padded group.
-pub fn group_of(sequence: u64, records: &[Record]) -> Vec<u8> {
+fn group_of(sequence: u64, records: &[Record]) -> Vec<u8> {
     let mut payload = Vec::new();
     records.iter().for_each(|record| append(&mut payload, record));
     padded(&group(1, sequence, records.len() as u32, &payload))

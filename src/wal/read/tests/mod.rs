@@ -5,6 +5,7 @@ mod damage;
 mod random;
 mod states;
 mod torn;
+mod written;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
