@@ -113,14 +113,18 @@ impl Group {
 /// Chunks, free or in groups.
 struct Memory {
     free: Vec<Chunk>,
+    /// Fewest free chunks since the last [`Gather::surplus`]: so many were not needed.
+    free_low: usize,
     count: usize,
     /// Reserved, and being made without the lock.
     coming: usize,
     share: Reservation,
+    budget: Arc<Budget>,
 }
 
 impl Memory {
     fn take(&mut self) -> Chunk {
+        self.free_low = self.free_low.min(self.free.len().saturating_sub(1));
         self.free.pop().unwrap_or_else(|| {
             debug_assert!(false, "admission has counted every chunk");
             self.count += 1;
@@ -131,6 +135,11 @@ impl Memory {
 
     fn account(&mut self) {
         self.share.set((self.count + self.coming) * CHUNK_BYTES);
+    }
+
+    /// Whether the budget is nearly used up.
+    fn is_scarce(&self) -> bool {
+        self.budget.total() > self.budget.bytes_max() - self.budget.bytes_max() / 8
     }
 }
 
@@ -163,11 +172,12 @@ pub enum Lacks {
 impl Gather {
     pub fn new(budget: &Arc<Budget>) -> Self {
         let share = Reservation::new(budget, Consumer::LogQueue);
+        let (free, budget) = (Vec::new(), Arc::clone(budget));
         Self {
             position: 0,
             full: VecDeque::new(),
             building: Group::new(),
-            memory: Memory { free: Vec::new(), count: 0, coming: 0, share },
+            memory: Memory { free, free_low: 0, count: 0, coming: 0, share, budget },
             admitted: Need::default(),
             rest: 0,
             spare: 0,
@@ -279,15 +289,25 @@ impl Gather {
         self.memory.free.extend(chunks);
     }
 
-    /// Chunks beyond what is admitted and kept warm; to be dropped without the lock.
+    /// Whether there is memory that [`Gather::surplus`] might give back, and should now if others want it.
+    pub fn has_surplus(&self) -> (bool, bool) {
+        let has = self.memory.count > KEPT_CHUNKS;
+        (has, has && self.memory.is_scarce())
+    }
+
+    /// Chunks that were not needed since this was asked last; to be dropped without the lock. What is needed again and again is kept:
+    /// fresh memory is slow.
     pub fn surplus(&mut self) -> Vec<Chunk> {
+        let memory = &mut self.memory;
         let needed = chunks_for(self.admitted.payload).max(KEPT_CHUNKS);
-        let surplus = self.memory.count.saturating_sub(needed).min(self.memory.free.len());
-        self.memory.count -= surplus;
+        let spared = if memory.is_scarce() { memory.free.len() } else { memory.free_low };
+        let surplus = memory.count.saturating_sub(needed).min(spared);
+        memory.count -= surplus;
+        memory.free_low = memory.free.len() - surplus;
         if surplus > 0 {
-            self.memory.account();
+            memory.account();
         }
-        self.memory.free.drain(..surplus).collect()
+        memory.free.drain(..surplus).collect()
     }
 
     /// Usable bytes of a spare segment; 0: there is none.

@@ -75,6 +75,9 @@ pub enum NoRoom {
     Poisoned(Arc<str>),
 }
 
+/// How often memory is given back that was not needed.
+pub(super) const TRIM_EVERY: Duration = Duration::from_secs(1);
+
 /// What is under the lock.
 struct State {
     gather: Gather,
@@ -110,7 +113,7 @@ impl Shared {
                 return None;
             }
             state.log_waits_for = Some(1);
-            state = self.gathered.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait_idle(state);
         }
         let wait = state.gather.gathered().and_then(|records| pace.wait(records)).filter(|_| !state.is_ending);
         if let Some((longest, records)) = wait {
@@ -128,11 +131,28 @@ impl Shared {
         Some((group, Some(next)))
     }
 
-    /// Takes back what a group took of the memory.
-    pub fn take_back(&self, payload: u64, chunks: Vec<Chunk>) {
+    /// Until a record is there; meanwhile memory that a burst has left is given back.
+    fn wait_idle<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if !state.gather.has_surplus().0 {
+            return self.gathered.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let waited = self.gathered.wait_timeout(state, TRIM_EVERY).unwrap_or_else(PoisonError::into_inner);
+        let (mut state, timeout) = waited;
+        if timeout.timed_out() {
+            let surplus = state.gather.surplus();
+            drop(state);
+            drop(surplus);
+            state = self.lock();
+        }
+        state
+    }
+
+    /// Takes back what a group took of the memory; from time to time (`trim`) it gives up what is not needed.
+    pub fn take_back(&self, payload: u64, chunks: Vec<Chunk>, trim: bool) {
         let mut state = self.lock();
         state.gather.take_back(payload, chunks);
-        let surplus = state.gather.surplus();
+        let (has_surplus, is_wanted) = state.gather.has_surplus();
+        let surplus = if is_wanted || trim && has_surplus { state.gather.surplus() } else { Vec::new() };
         drop(state);
         drop(surplus);
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::disk::{Chunk, Disk, Write};
 use super::format::{BLOCK_BYTES, SegmentHeader};
 use super::gather::Group;
-use super::log::Shared;
+use super::log::{Shared, TRIM_EVERY};
 use super::pace::Pace;
 use super::segments::Segment;
 use crate::metrics::Metrics;
@@ -26,6 +26,8 @@ pub struct Writer {
     /// Of a segment's header; `None` while it is being written.
     header: Option<Chunk>,
     pace: Pace,
+    /// When memory was given back.
+    trimmed: Instant,
     moved: Box<dyn Fn() + Send>,
     metrics: Arc<Metrics>,
 }
@@ -50,6 +52,7 @@ impl Writer {
             sequence: 0,
             header: Some(Chunk::new()),
             pace: Pace::default(),
+            trimmed: Instant::now(),
             moved,
             metrics: Arc::clone(metrics),
         }
@@ -90,7 +93,7 @@ impl Writer {
         let (chunks, result) = self.disk.complete();
         if let Err(error) = result {
             let failed = (place(&segment.path, self.offset), error);
-            shared.take_back(payload as u64, chunks);
+            shared.take_back(payload as u64, chunks, true);
             return Err(failed);
         }
         self.offset += bytes;
@@ -99,7 +102,11 @@ impl Writer {
         (self.moved)();
         self.pace.wrote(records, started.elapsed());
         self.count(records, bytes, started.elapsed());
-        shared.take_back(payload as u64, chunks);
+        let trim = self.trimmed.elapsed() >= TRIM_EVERY;
+        if trim {
+            self.trimmed = Instant::now();
+        }
+        shared.take_back(payload as u64, chunks, trim);
         Ok(())
     }
 
