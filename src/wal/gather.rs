@@ -68,12 +68,14 @@ pub struct Group {
     pub position: u64,
     /// Of its records, each by itself.
     need: Need,
+    /// Of the payload. Hashed while it is copied, and so in the cache; the log thread would read it from memory, while the disk waits.
+    hasher: crc32fast::Hasher,
 }
 
 impl Group {
     fn new() -> Self {
-        let need = Need::default();
-        Self { chunks: Vec::new(), bytes: HEADER_BYTES, records: 0, epoch_max: 0, births: 0, position: 0, need }
+        let (need, hasher) = (Need::default(), crc32fast::Hasher::new());
+        Self { chunks: Vec::new(), bytes: HEADER_BYTES, records: 0, epoch_max: 0, births: 0, position: 0, need, hasher }
     }
 
     pub fn payload_bytes(&self) -> usize {
@@ -87,16 +89,12 @@ impl Group {
 
     /// Makes it what is to stand on disk: header in front, zeros up to the end of its last block.
     pub fn finish(&mut self, life: u64, sequence: u64) {
-        let mut hasher = crc32fast::Hasher::new();
-        let mut left = self.bytes;
-        for (index, chunk) in self.chunks.iter_mut().enumerate() {
-            let filled = left.min(CHUNK_BYTES);
-            left -= filled;
-            hasher.update(&chunk[if index == 0 { HEADER_BYTES } else { 0 }..filled]);
-            chunk[filled..filled.next_multiple_of(BLOCK_BYTES)].fill(0);
+        let last = self.bytes % CHUNK_BYTES;
+        if let Some(chunk) = self.chunks.last_mut().filter(|_| last > 0) {
+            chunk[last..last.next_multiple_of(BLOCK_BYTES)].fill(0);
         }
         let header = GroupHeader {
-            payload_crc: hasher.finalize(),
+            payload_crc: self.hasher.clone().finalize(),
             sequence,
             life,
             payload_bytes: self.payload_bytes() as u32,
@@ -245,7 +243,7 @@ impl Gather {
     }
 
     fn copy(&mut self, mut bytes: &[u8]) {
-        let Group { chunks, bytes: end, .. } = &mut self.building;
+        let Group { chunks, bytes: end, hasher, .. } = &mut self.building;
         while !bytes.is_empty() {
             if *end >= chunks.len() * CHUNK_BYTES {
                 chunks.push(self.memory.take());
@@ -254,15 +252,15 @@ impl Gather {
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - at));
             if let Some(chunk) = chunks.last_mut() {
                 chunk[at..at + now.len()].copy_from_slice(now);
+                hasher.update(now);
             }
             *end += now.len();
             bytes = later;
         }
     }
 
-    /// Records of the group that gathers; `None` when a full one waits.
-    pub fn gathered(&self) -> Option<u32> {
-        self.full.is_empty().then_some(self.building.records)
+    pub fn has_records(&self) -> bool {
+        self.building.records > 0 || !self.full.is_empty()
     }
 
     /// The next group to be written, if there is any record.
