@@ -68,12 +68,14 @@ pub struct Group {
     pub position: u64,
     /// Of its records, each by itself.
     need: Need,
+    /// Of the payload. Hashed while it is copied, and so in the cache; the log thread would read it from memory, while the disk waits.
+    hasher: crc32fast::Hasher,
 }
 
 impl Group {
     fn new() -> Self {
-        let need = Need::default();
-        Self { chunks: Vec::new(), bytes: HEADER_BYTES, records: 0, epoch_max: 0, births: 0, position: 0, need }
+        let (need, hasher) = (Need::default(), crc32fast::Hasher::new());
+        Self { chunks: Vec::new(), bytes: HEADER_BYTES, records: 0, epoch_max: 0, births: 0, position: 0, need, hasher }
     }
 
     pub fn payload_bytes(&self) -> usize {
@@ -87,16 +89,12 @@ impl Group {
 
     /// Makes it what is to stand on disk: header in front, zeros up to the end of its last block.
     pub fn finish(&mut self, life: u64, sequence: u64) {
-        let mut hasher = crc32fast::Hasher::new();
-        let mut left = self.bytes;
-        for (index, chunk) in self.chunks.iter_mut().enumerate() {
-            let filled = left.min(CHUNK_BYTES);
-            left -= filled;
-            hasher.update(&chunk[if index == 0 { HEADER_BYTES } else { 0 }..filled]);
-            chunk[filled..filled.next_multiple_of(BLOCK_BYTES)].fill(0);
+        let last = self.bytes % CHUNK_BYTES;
+        if let Some(chunk) = self.chunks.last_mut().filter(|_| last > 0) {
+            chunk[last..last.next_multiple_of(BLOCK_BYTES)].fill(0);
         }
         let header = GroupHeader {
-            payload_crc: hasher.finalize(),
+            payload_crc: self.hasher.clone().finalize(),
             sequence,
             life,
             payload_bytes: self.payload_bytes() as u32,
@@ -113,14 +111,18 @@ impl Group {
 /// Chunks, free or in groups.
 struct Memory {
     free: Vec<Chunk>,
+    /// Fewest free chunks since the last [`Gather::surplus`]: so many were not needed.
+    free_low: usize,
     count: usize,
     /// Reserved, and being made without the lock.
     coming: usize,
     share: Reservation,
+    budget: Arc<Budget>,
 }
 
 impl Memory {
     fn take(&mut self) -> Chunk {
+        self.free_low = self.free_low.min(self.free.len().saturating_sub(1));
         self.free.pop().unwrap_or_else(|| {
             debug_assert!(false, "admission has counted every chunk");
             self.count += 1;
@@ -131,6 +133,11 @@ impl Memory {
 
     fn account(&mut self) {
         self.share.set((self.count + self.coming) * CHUNK_BYTES);
+    }
+
+    /// Whether the budget is nearly used up.
+    fn is_scarce(&self) -> bool {
+        self.budget.total() > self.budget.bytes_max() - self.budget.bytes_max() / 8
     }
 }
 
@@ -163,11 +170,12 @@ pub enum Lacks {
 impl Gather {
     pub fn new(budget: &Arc<Budget>) -> Self {
         let share = Reservation::new(budget, Consumer::LogQueue);
+        let (free, budget) = (Vec::new(), Arc::clone(budget));
         Self {
             position: 0,
             full: VecDeque::new(),
             building: Group::new(),
-            memory: Memory { free: Vec::new(), count: 0, coming: 0, share },
+            memory: Memory { free, free_low: 0, count: 0, coming: 0, share, budget },
             admitted: Need::default(),
             rest: 0,
             spare: 0,
@@ -235,7 +243,7 @@ impl Gather {
     }
 
     fn copy(&mut self, mut bytes: &[u8]) {
-        let Group { chunks, bytes: end, .. } = &mut self.building;
+        let Group { chunks, bytes: end, hasher, .. } = &mut self.building;
         while !bytes.is_empty() {
             if *end >= chunks.len() * CHUNK_BYTES {
                 chunks.push(self.memory.take());
@@ -244,15 +252,15 @@ impl Gather {
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - at));
             if let Some(chunk) = chunks.last_mut() {
                 chunk[at..at + now.len()].copy_from_slice(now);
+                hasher.update(now);
             }
             *end += now.len();
             bytes = later;
         }
     }
 
-    /// Records of the group that gathers; `None` when a full one waits.
-    pub fn gathered(&self) -> Option<u32> {
-        self.full.is_empty().then_some(self.building.records)
+    pub fn has_records(&self) -> bool {
+        self.building.records > 0 || !self.full.is_empty()
     }
 
     /// The next group to be written, if there is any record.
@@ -279,15 +287,25 @@ impl Gather {
         self.memory.free.extend(chunks);
     }
 
-    /// Chunks beyond what is admitted and kept warm; to be dropped without the lock.
+    /// Whether there is memory that [`Gather::surplus`] might give back, and should now if others want it.
+    pub fn has_surplus(&self) -> (bool, bool) {
+        let has = self.memory.count > KEPT_CHUNKS;
+        (has, has && self.memory.is_scarce())
+    }
+
+    /// Chunks that were not needed since this was asked last; to be dropped without the lock. What is needed again and again is kept:
+    /// fresh memory is slow.
     pub fn surplus(&mut self) -> Vec<Chunk> {
+        let memory = &mut self.memory;
         let needed = chunks_for(self.admitted.payload).max(KEPT_CHUNKS);
-        let surplus = self.memory.count.saturating_sub(needed).min(self.memory.free.len());
-        self.memory.count -= surplus;
+        let spared = if memory.is_scarce() { memory.free.len() } else { memory.free_low };
+        let surplus = memory.count.saturating_sub(needed).min(spared);
+        memory.count -= surplus;
+        memory.free_low = memory.free.len() - surplus;
         if surplus > 0 {
-            self.memory.account();
+            memory.account();
         }
-        self.memory.free.drain(..surplus).collect()
+        memory.free.drain(..surplus).collect()
     }
 
     /// Usable bytes of a spare segment; 0: there is none.

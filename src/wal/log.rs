@@ -1,16 +1,14 @@
 //! The running log.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use super::disk::{Backend, Chunk};
+use super::disk::Backend;
 use super::format::{BLOCK_BYTES, HEADER_BYTES, RECORD_HEADER_BYTES};
-use super::gather::{Gather, Group, Lacks, Need};
-use super::pace::Pace;
+use super::gather::{Gather, Need};
 use super::segments::{BYTES_MIN, Segment, Segments, Step};
+use super::shared::Shared;
 use super::spares::{self, Maker};
 use super::writer::Writer;
 use super::{Kind, WalError};
@@ -75,150 +73,6 @@ pub enum NoRoom {
     Poisoned(Arc<str>),
 }
 
-/// What is under the lock.
-struct State {
-    gather: Gather,
-    segments: Segments,
-    /// The log thread sleeps until so many records have gathered.
-    log_waits_for: Option<u32>,
-    is_ending: bool,
-}
-
-/// What the threads share.
-pub(super) struct Shared {
-    state: Mutex<State>,
-    /// The log thread sleeps here.
-    gathered: Condvar,
-    /// The thread that makes spares sleeps here.
-    spare_wanted: Condvar,
-    durable: AtomicU64,
-    failure: OnceLock<Arc<str>>,
-    metrics: Arc<Metrics>,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in any thread aborts the process.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For the log thread: the next group and, if it has its place in a new segment, that. `None` at the end.
-    pub fn next_group(&self, pace: &mut Pace) -> Option<(Group, Option<Segment>)> {
-        let mut state = self.lock();
-        while state.gather.gathered() == Some(0) {
-            if state.is_ending {
-                return None;
-            }
-            state.log_waits_for = Some(1);
-            state = self.gathered.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        let wait = state.gather.gathered().and_then(|records| pace.wait(records)).filter(|_| !state.is_ending);
-        if let Some((longest, records)) = wait {
-            state.log_waits_for = Some(records);
-            state = self.gathered.wait_timeout(state, longest).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.log_waits_for = None;
-        let group = state.gather.take()?;
-        if state.gather.place(&group) {
-            return Some((group, None));
-        }
-        let next = state.segments.take_spare().expect("room in a spare segment was promised");
-        drop(state);
-        self.spare_wanted.notify_one();
-        Some((group, Some(next)))
-    }
-
-    /// Takes back what a group took of the memory.
-    pub fn take_back(&self, payload: u64, chunks: Vec<Chunk>) {
-        let mut state = self.lock();
-        state.gather.take_back(payload, chunks);
-        let surplus = state.gather.surplus();
-        drop(state);
-        drop(surplus);
-    }
-
-    pub fn set_durable(&self, position: u64) {
-        self.durable.store(position, Ordering::Release);
-    }
-
-    /// The log thread has left a segment.
-    pub fn close(&self, segment: Segment) {
-        let mut state = self.lock();
-        state.segments.close(segment);
-        self.show(&state);
-        drop(state);
-        self.spare_wanted.notify_one();
-    }
-
-    pub fn poison(&self, failure: Arc<str>) {
-        let mut state = self.lock();
-        state.gather.poison(Arc::clone(&failure));
-        drop(state);
-        let _ = self.failure.set(failure);
-    }
-
-    /// For the thread that makes spares: what is to be done when the disk has `available` bytes to give. Sleeps while there is nothing;
-    /// `retry`: so long at most where there is no room. `None` at the end.
-    pub fn next_step(&self, available: u64, retry: Duration) -> Option<Step> {
-        let mut state = self.lock();
-        if state.is_ending {
-            return None;
-        }
-        let is_idle = state.gather.is_spare_idle();
-        let step = state.segments.step(available, is_idle);
-        match &step {
-            Step::Wait => drop(self.spare_wanted.wait(state)),
-            Step::Blocked => self.pause(state, retry),
-            Step::Adopted(bytes) => state.gather.set_spare(*bytes),
-            Step::Retired => state.gather.set_spare(0),
-            Step::Remove(_) | Step::Make(_) => {}
-        }
-        Some(step)
-    }
-
-    fn pause(&self, state: MutexGuard<'_, State>, time: Duration) {
-        if !state.is_ending {
-            drop(self.spare_wanted.wait_timeout(state, time));
-        }
-    }
-
-    /// A segment of so many bytes was made, or (after a pause) is to be tried again.
-    pub fn made(&self, bytes: u64, segment: Option<Segment>, retry: Duration) {
-        let mut state = self.lock();
-        match segment {
-            Some(segment) => {
-                let usable = state.segments.made(segment);
-                state.gather.set_spare(usable);
-                self.show(&state);
-            }
-            None => {
-                state.segments.not_made(bytes);
-                self.pause(state, retry);
-            }
-        }
-    }
-
-    /// A segment was removed, or (after a pause) is to be removed again.
-    pub fn removed(&self, segment: Segment, is_removed: bool, retry: Duration) {
-        let mut state = self.lock();
-        if is_removed {
-            state.segments.removed(&segment);
-            self.show(&state);
-        } else {
-            state.segments.not_removed(segment);
-            self.pause(state, retry);
-        }
-    }
-
-    /// Brings the book of segments to the metrics.
-    fn show(&self, state: &State) {
-        let (files, bytes) = state.segments.total();
-        self.metrics.log_segments.set(files as i64);
-        self.metrics.log_segment_bytes.set(bytes as i64);
-        self.metrics.log_unfreed_bytes.set(state.segments.closed_bytes() as i64);
-    }
-}
-
 /// The running log; shared by all threads.
 pub struct Wal {
     shared: Arc<Shared>,
@@ -264,18 +118,9 @@ impl Wal {
         let mut segments = Segments::new(options.bytes_max, options.segment_bytes());
         let (maker, backend, first) =
             first(candidates, &options, life, &mut segments).map_err(error("make the log's first segment in", dir))?;
-        let mut gather = Gather::new(budget);
-        gather.set_spare(segments.made(first));
         let disk = backend.disk().map_err(error("write to", dir))?;
         let writer = Writer::new(disk, life, options.owner, moved, metrics);
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State { gather, segments, log_waits_for: None, is_ending: false }),
-            gathered: Condvar::new(),
-            spare_wanted: Condvar::new(),
-            durable: AtomicU64::new(0),
-            failure: OnceLock::new(),
-            metrics: Arc::clone(metrics),
-        });
+        let shared = Shared::new(Gather::new(budget), segments, first, metrics);
         let (of_log, of_spares) = (Arc::clone(&shared), Arc::clone(&shared));
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let threads = (
@@ -296,59 +141,28 @@ impl Wal {
         if need.disk > self.reservation_disk_max || bytes as u64 > self.record_bytes_max {
             return Err(NoRoom::TooLarge);
         }
-        let mut state = self.shared.lock();
-        loop {
-            match state.gather.admit(need) {
-                Ok(()) => {
-                    state.segments.granted();
-                    return Ok(Space { wal: self, left: need });
-                }
-                Err(Lacks::Room(reason)) => {
-                    if reason == NoRoom::Disk {
-                        state.segments.refused(need.disk);
-                        drop(state);
-                        self.shared.spare_wanted.notify_one();
-                    }
-                    return Err(reason);
-                }
-                Err(Lacks::Chunks(count)) => {
-                    if !state.gather.grow(count) {
-                        return Err(NoRoom::Memory);
-                    }
-                    // Fresh memory is slow: others go on meanwhile.
-                    drop(state);
-                    let chunks = (0..count).map(|_| Chunk::new()).collect();
-                    state = self.shared.lock();
-                    state.gather.add(chunks);
-                }
-            }
-        }
+        self.shared.admit(need)?;
+        Ok(Space { wal: self, left: need })
     }
 
     /// Everything up to this position is durable.
     pub fn durable(&self) -> u64 {
-        self.shared.durable.load(Ordering::Acquire)
+        self.shared.durable()
     }
 
     /// Why the log is poisoned; `None` while it is not.
     pub fn failure(&self) -> Option<Arc<str>> {
-        self.shared.failure.get().cloned()
+        self.shared.failure()
     }
 
     /// Gives back, in order, the segments that hold nothing beyond the committed epoch and the births that are durable in the catalog.
     pub fn free(&self, committed: u64, births: u64) {
-        let mut state = self.shared.lock();
-        let is_freed = state.segments.free(committed, births);
-        self.shared.show(&state);
-        drop(state);
-        if is_freed {
-            self.shared.spare_wanted.notify_one();
-        }
+        self.shared.free(committed, births);
     }
 
     /// Whether so much of the limit is taken that a flush should free some.
     pub fn is_tight(&self) -> bool {
-        self.shared.lock().segments.is_tight()
+        self.shared.is_tight()
     }
 
     /// Writes what is queued, ends the threads, and removes the segments that [`Wal::free`] may (the current one too).
@@ -357,7 +171,7 @@ impl Wal {
         if self.failure().is_some() {
             return;
         }
-        for segment in self.shared.lock().segments.removable(current) {
+        for segment in self.shared.removable(current) {
             if let Err(error) = spares::remove(&segment.path) {
                 tracing::warn!(path = %segment.path.display(), %error, "cannot remove a segment of the log; the next start reads it and removes it");
                 return;
@@ -368,9 +182,7 @@ impl Wal {
     /// Ends the threads; the segment that was written to last.
     fn end(&mut self) -> Option<Segment> {
         let (log, spares) = self.threads.take()?;
-        self.shared.lock().is_ending = true;
-        self.shared.gathered.notify_one();
-        self.shared.spare_wanted.notify_one();
+        self.shared.end();
         // A panic would have ended the process.
         let _ = spares.join();
         log.join().ok().flatten()
@@ -390,7 +202,8 @@ fn first(
     life: u64,
     segments: &mut Segments,
 ) -> std::io::Result<(Maker, Backend, Segment)> {
-    let mut why = String::new();
+    let dir = options.dir.display();
+    let mut refused = Vec::new();
     let mut last = std::io::Error::from(std::io::ErrorKind::StorageFull);
     for backend in candidates {
         let maker = Maker::new(backend.clone(), &options.dir, options.disk_reserve, life);
@@ -402,16 +215,16 @@ fn first(
             Ok((maker, backend.clone(), segment))
         });
         match made {
-            Ok(made) if why.is_empty() => {
-                tracing::info!(disk = backend.name(), dir = %options.dir.display(), "the log is written");
-                return Ok(made);
-            }
             Ok(made) => {
-                tracing::warn!(disk = backend.name(), dir = %options.dir.display(), "the log is written in a slower way: {why}");
+                if refused.is_empty() {
+                    tracing::info!(disk = backend.name(), %dir, "the log's disk");
+                } else {
+                    tracing::warn!(disk = backend.name(), %dir, "the log's disk; better ones are refused: {}", refused.join("; "));
+                }
                 return Ok(made);
             }
             Err(error) => {
-                why = format!("{}{}: {error}", if why.is_empty() { "" } else { "; " }, backend.name());
+                refused.push(format!("{}: {error}", backend.name()));
                 last = error;
             }
         }
@@ -444,26 +257,14 @@ impl Space<'_> {
         let bytes = record.parts.iter().map(|part| part.len()).sum();
         let need = Need::of(bytes, 1);
         self.left = self.left.minus(need).expect("no more is appended than was reserved");
-        let shared = &self.wal.shared;
-        let mut state = shared.lock();
-        let position = state.gather.append(&record, bytes, need);
-        let is_awaited =
-            state.log_waits_for.is_some_and(|records| state.gather.gathered().is_none_or(|there| there >= records));
-        if is_awaited {
-            state.log_waits_for = None;
-        }
-        drop(state);
-        if is_awaited {
-            shared.gathered.notify_one();
-        }
-        position
+        self.wal.shared.append(&record, bytes, need)
     }
 }
 
 impl Drop for Space<'_> {
     fn drop(&mut self) {
         if self.left != Need::default() {
-            self.wal.shared.lock().gather.forget(self.left);
+            self.wal.shared.forget(self.left);
         }
     }
 }

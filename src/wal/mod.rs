@@ -9,9 +9,9 @@ mod disk;
 mod format;
 mod gather;
 mod log;
-mod pace;
 mod read;
 mod segments;
+mod shared;
 mod spares;
 #[cfg(test)]
 mod tests;

@@ -201,11 +201,11 @@ impl Segments {
         segment.epoch_max <= self.committed && segment.births <= self.births
     }
 
-    /// Whether a room that was refused can only be had when segments are freed or the disk has room again. `need`: its bytes.
-    pub fn refused(&mut self, need: u64) -> bool {
+    /// Room of `need` bytes was refused.
+    pub fn refused(&mut self, need: u64) {
         self.wanted = self.wanted.max(need);
+        // Otherwise the next segment is being made, and a flush would not help.
         self.was_denied = self.is_blocked;
-        self.was_denied
     }
 
     pub fn granted(&mut self) {

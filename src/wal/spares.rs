@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::disk::{Backend, CHUNK_BYTES, Chunk, Disk, Write};
 use super::format::segment_name;
-use super::log::Shared;
 use super::segments::{Segment, Step};
+use super::shared::Shared;
 
 /// How long to wait before a spare is tried again that the disk or the limit had no room for.
 const RETRY: Duration = Duration::from_millis(200);
@@ -119,5 +119,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 /// Makes the names in a folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    // The parent of a relative name.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }

@@ -1,4 +1,10 @@
 //! The log thread: takes what has gathered, writes it as one group, synced, and says how far the log is durable.
+//!
+//! One group is in flight, and whatever is appended meanwhile is the next: a lone writer waits for nobody, and a crowd shares one sync.
+//! Writers that were told together come back together, so that with N of them groups of nearly N and of the stragglers alternate.
+//!
+//! What was tried and left out: waiting for the stragglers (for a share of the last syncs' time, when far fewer have gathered than
+//! usual). SEE BELOW
 
 use std::io;
 use std::path::Path;
@@ -8,9 +14,8 @@ use std::time::{Duration, Instant};
 use super::disk::{Chunk, Disk, Write};
 use super::format::{BLOCK_BYTES, SegmentHeader};
 use super::gather::Group;
-use super::log::Shared;
-use super::pace::Pace;
 use super::segments::Segment;
+use super::shared::{Shared, TRIM_EVERY};
 use crate::metrics::Metrics;
 
 /// What a group is written with.
@@ -25,7 +30,8 @@ pub struct Writer {
     sequence: u64,
     /// Of a segment's header; `None` while it is being written.
     header: Option<Chunk>,
-    pace: Pace,
+    /// When memory was given back.
+    trimmed: Instant,
     moved: Box<dyn Fn() + Send>,
     metrics: Arc<Metrics>,
 }
@@ -49,7 +55,7 @@ impl Writer {
             offset: 0,
             sequence: 0,
             header: Some(Chunk::new()),
-            pace: Pace::default(),
+            trimmed: Instant::now(),
             moved,
             metrics: Arc::clone(metrics),
         }
@@ -57,7 +63,7 @@ impl Writer {
 
     /// Writes groups until the log ends or is poisoned; what was the current segment then.
     pub fn run(mut self, shared: &Shared) -> Option<Segment> {
-        while let Some((group, next)) = shared.next_group(&mut self.pace) {
+        while let Some((group, next)) = shared.next_group() {
             if let Err((what, error)) = self.write(shared, group, next) {
                 let failure = format!(
                     "cannot write {what}: {error}. Nothing more is accepted, and requests that were in flight may or may not have been \
@@ -74,10 +80,10 @@ impl Writer {
 
     /// Writes one group, into the segment `next` if it has its place there.
     fn write(&mut self, shared: &Shared, mut group: Group, next: Option<Segment>) -> Result<(), Failed> {
-        let started = Instant::now();
         if let Some(next) = next {
             self.enter(shared, next)?;
         }
+        let started = Instant::now();
         let Some(segment) = &mut self.current else { return Ok(()) };
         segment.epoch_max = segment.epoch_max.max(group.epoch_max);
         segment.births = segment.births.max(group.births);
@@ -90,16 +96,19 @@ impl Writer {
         let (chunks, result) = self.disk.complete();
         if let Err(error) = result {
             let failed = (place(&segment.path, self.offset), error);
-            shared.take_back(payload as u64, chunks);
+            shared.take_back(payload as u64, chunks, true);
             return Err(failed);
         }
         self.offset += bytes;
         self.sequence += 1;
         shared.set_durable(position);
         (self.moved)();
-        self.pace.wrote(records, started.elapsed());
         self.count(records, bytes, started.elapsed());
-        shared.take_back(payload as u64, chunks);
+        let trim = self.trimmed.elapsed() >= TRIM_EVERY;
+        if trim {
+            self.trimmed = Instant::now();
+        }
+        shared.take_back(payload as u64, chunks, trim);
         Ok(())
     }
 

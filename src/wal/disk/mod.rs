@@ -20,8 +20,8 @@ use super::format::BLOCK_BYTES;
 use pwrite::{Durability, Pwrite};
 use uring::Uring;
 
-/// Most pieces of one write (UIO_MAXIOV of the kernel); a longer one is several.
-const PIECES_MAX: usize = 1024;
+/// Most pieces of one write (UIO_MAXIOV of the kernel); a longer one is several. Few in tests, so that there are longer ones.
+const PIECES_MAX: usize = if cfg!(test) { 10 } else { 1024 };
 
 /// A write that is to be durable when it is complete.
 pub(super) struct Write {
@@ -126,5 +126,63 @@ impl Backend {
             #[cfg(test)]
             Self::Faulty(faults) => Box::new(faulty::Faulty::new(faults)),
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn write(chunks: usize, bytes: usize) -> Write {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        Write { file, offset: 0, bytes, chunks: (0..chunks).map(|_| Chunk::new()).collect(), synced: false }
+    }
+
+    #[test]
+    fn pieces_are_what_is_left() {
+        let write = write(3, 2 * CHUNK_BYTES + BLOCK_BYTES);
+        let lengths = |done| write.pieces(done).iter().map(|piece| piece.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(0), [CHUNK_BYTES, CHUNK_BYTES, BLOCK_BYTES]);
+        assert_eq!(lengths(BLOCK_BYTES), [CHUNK_BYTES - BLOCK_BYTES, CHUNK_BYTES, BLOCK_BYTES]);
+        assert_eq!(lengths(CHUNK_BYTES), [CHUNK_BYTES, BLOCK_BYTES]);
+        assert_eq!(lengths(2 * CHUNK_BYTES), [BLOCK_BYTES]);
+        assert_eq!(write.pieces(BLOCK_BYTES)[0].as_ptr(), write.chunks[0][BLOCK_BYTES..].as_ptr());
+    }
+
+    /// The kernel may write less than it was asked for; the rest must begin at a whole block.
+    #[test]
+    fn a_short_write_goes_on_at_its_last_block() {
+        assert_eq!(Write::advanced(0, 3 * BLOCK_BYTES).unwrap(), 3 * BLOCK_BYTES);
+        assert_eq!(Write::advanced(BLOCK_BYTES, 2 * BLOCK_BYTES + 512).unwrap(), 3 * BLOCK_BYTES);
+        assert_eq!(Write::advanced(BLOCK_BYTES, 512).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert_eq!(Write::advanced(BLOCK_BYTES, 0).unwrap_err().kind(), io::ErrorKind::WriteZero);
+    }
+
+    /// More pieces than the kernel takes at once: several writes, all of the bytes.
+    #[test]
+    fn every_disk_writes_all_of_a_long_write() {
+        const LONG: usize = 2 * PIECES_MAX + 3;
+        let dir = tempfile::tempdir().unwrap();
+        for (number, backend) in Backend::candidates(true).iter().chain(Backend::candidates(false)).enumerate() {
+            let path = dir.path().join(number.to_string());
+            let file = Arc::new(backend.create(&path).unwrap());
+            let mut disk = backend.disk().unwrap();
+            // One byte in each chunk, and the last block cut.
+            let mut chunks: Vec<Chunk> = (0..LONG).map(|_| Chunk::new()).collect();
+            chunks.iter_mut().enumerate().for_each(|(index, chunk)| chunk[index] = 1 + (index % 200) as u8);
+            let bytes = LONG * CHUNK_BYTES - BLOCK_BYTES;
+            disk.submit(Write { file: Arc::clone(&file), offset: BLOCK_BYTES as u64, bytes, chunks, synced: true });
+            let (chunks, result) = disk.complete();
+            result.unwrap();
+            disk.sync(&file).unwrap();
+            assert_eq!(chunks.len(), LONG);
+            let written = std::fs::read(&path).unwrap();
+            assert_eq!(written.len(), BLOCK_BYTES + bytes, "{}", backend.name());
+            let marks =
+                (0..LONG).all(|index| written[BLOCK_BYTES + index * CHUNK_BYTES + index] == 1 + (index % 200) as u8);
+            assert!(marks, "{}", backend.name());
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 }

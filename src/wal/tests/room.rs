@@ -174,7 +174,7 @@ fn a_full_disk_is_no_poison() {
     log.fill(1, QUARTER);
     assert_eq!(log.wal.failure(), None);
     assert!(log.wal.is_tight(), "a flush frees some");
-    assert_eq!(files(dir.path()).0, 2, "what was not made is gone");
+    assert_eq!(files(dir.path()).1, 2 * SEGMENT, "what was not made is gone");
     // A segment that is freed is used, whether or not the disk is full.
     log.wal.free(1, 0);
     log.write(2, &payload(1, QUARTER));
@@ -183,4 +183,48 @@ fn a_full_disk_is_no_poison() {
     log.write(2, &payload(2, QUARTER));
     assert!(files(dir.path()).0 > 2);
     image::read(&dir.path().join("wal"));
+}
+
+/// Where a disk's first write is refused, as O_DIRECT and io_uring are in places, the next one is taken.
+#[test]
+fn another_disk_is_taken_where_one_is_refused() {
+    for at in [0, 2 * MIB] {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::new(move |subject| match subject {
+            Subject::Zeros(offset) if offset >= at => Fault::Fail(Errno::INVAL),
+            _ => Fault::None,
+        });
+        let candidates = [Backend::Faulty(Arc::clone(&faults)), Backend::candidates(true)[1].clone()];
+        let budget = Budget::new(1 << 30);
+        let metrics = Metrics::new(&budget);
+        let wal = Wal::start_on(&candidates, options(dir.path()), &budget, &metrics, Box::new(|| ())).unwrap();
+        let mut space = wal.reserve(5, 1).unwrap();
+        space.append(Record { kind: Kind::Request, epoch: 1, births: 0, parts: &[b"there"] });
+        drop(space);
+        drop(wal);
+        assert_eq!(image::read(&dir.path().join("wal")).records[0].payload, b"there");
+        assert_eq!(faults.seen(), [], "nothing else went to the one that refused");
+    }
+}
+
+#[test]
+fn without_any_disk_the_start_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::new(|_| Fault::Fail(Errno::ROFS));
+    let Err(error) = Log::try_start(&Backend::Faulty(faults), options(dir.path())) else { panic!("started") };
+    assert!(error.to_string().ends_with("wal: Read-only file system (os error 30)"), "{error}");
+    assert_eq!(files(dir.path()), (0, 0));
+}
+
+/// tmpfs takes O_DIRECT or refuses it, by its version; the log works either way.
+#[test]
+fn the_log_runs_in_memory() {
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
+    let budget = Budget::new(1 << 30);
+    let metrics = Metrics::new(&budget);
+    let wal = Wal::start(options(dir.path()), &budget, &metrics, Box::new(|| ())).unwrap();
+    let parts: &[&[u8]] = &[b"there"];
+    wal.reserve(5, 1).unwrap().append(Record { kind: Kind::Request, epoch: 1, births: 0, parts });
+    wal.finish();
+    assert_eq!(image::read(&dir.path().join("wal")).records[0].payload, b"there");
 }
