@@ -65,16 +65,21 @@ pub fn has_segments(dir: &Path) -> Result<bool, WalError> {
 /// # Errors
 /// A file cannot be removed, or the folder cannot be synced.
 pub fn remove(dir: &Path) -> Result<(), WalError> {
+    for path in in_log_order(dir)? {
+        fs::remove_file(&path).map_err(|source| WalError::Io { action: "remove", path, source })?;
+        let sync = File::open(dir).and_then(|dir| dir.sync_all());
+        sync.map_err(|source| WalError::Io { action: "sync", path: dir.to_owned(), source })?;
+    }
+    Ok(())
+}
+
+/// The segments, those without a header first.
+pub(super) fn in_log_order(dir: &Path) -> Result<Vec<PathBuf>, WalError> {
     let mut segments = Vec::new();
     for name in list(dir)?.segments {
         let header = read_header(&mut Blocks::open(&name.path)?)?.ok();
         segments.push((name.life, header.map(|header| header.first_sequence), name.path));
     }
     segments.sort();
-    for (_, _, path) in segments {
-        fs::remove_file(&path).map_err(|source| WalError::Io { action: "remove", path, source })?;
-        let sync = File::open(dir).and_then(|dir| dir.sync_all());
-        sync.map_err(|source| WalError::Io { action: "sync", path: dir.to_owned(), source })?;
-    }
-    Ok(())
+    Ok(segments.into_iter().map(|(_, _, path)| path).collect())
 }

@@ -65,6 +65,21 @@ fn a_flipped_byte_in_the_last_group_is_a_torn_tail() {
 }
 
 #[test]
+fn a_flipped_byte_in_the_last_group_before_older_ones() {
+    let mut image = Image::new(0, 0, 16);
+    image.group(1).group(1).group(2).group(1);
+    image.recycle(4);
+    image.group(1).group(1);
+    let (range, _) = image.groups.pop().unwrap();
+    for at in places(&range) {
+        let mut image = image.clone();
+        image.bytes[at] ^= 0x10;
+        let torn = sound(folder(&[&image]).path(), &[&image]).torn.unwrap();
+        assert_eq!((torn.offset, torn.bytes), (range.start as u64, BLOCK as u64), "byte {at}");
+    }
+}
+
+#[test]
 fn padding_and_what_is_unused_may_hold_anything() {
     let dir = tempfile::tempdir().unwrap();
     let images = two();

@@ -117,3 +117,17 @@ fn a_whole_last_group_without_its_padding() {
     assert_ne!(padding.bytes, after.bytes);
     sound(folder(&[&padding]).path(), &[&after]);
 }
+
+/// Beside the segment that was begun lies one with the same first group and nothing else.
+#[test]
+fn a_torn_first_group_and_a_second_header() {
+    let mut begun = Image::new(2, 2, 8);
+    begun.group(1);
+    begun.bytes[BLOCK + 100] ^= 1;
+    for number in [1, 3] {
+        let header_only = Image::new(number, 2, 8);
+        let dir = folder(&[&begun, &header_only]);
+        let torn = sound(dir.path(), &[&header_only]).torn.unwrap();
+        assert_eq!(torn.path, begun.path(dir.path()));
+    }
+}

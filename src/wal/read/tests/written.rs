@@ -1,6 +1,6 @@
 //! What the running log writes, read back and read beside it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -83,23 +83,26 @@ fn what_was_written_is_read_in_order_and_can_be_removed() {
 fn beside_a_running_log() {
     let dir = tempfile::tempdir().unwrap();
     let wal = start(dir.path());
-    let stop = AtomicBool::new(false);
-    let (mut read_whole, mut last) = (0, 0);
+    let (running, stopped) = channel::<()>();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        // Dropped at the end, be it that of a failed assertion.
+        let _running = running;
+        let wal = &wal;
+        scope.spawn(move || {
             let mut number = 0;
-            while !stop.load(Ordering::Relaxed) {
-                append(&wal, number, number);
+            while stopped.try_recv() == Err(TryRecvError::Empty) {
+                append(wal, number, number);
                 number += 1;
                 if number % 50 == 0 {
                     wal.free(number - 30, 0);
                 }
             }
         });
+        let (mut read_whole, mut last) = (0, 0);
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(3)
-            || read_whole < 3 && started.elapsed() < Duration::from_secs(30)
-        {
+        let is_enough = |read_whole, last, lasted| lasted > Duration::from_secs(2) && read_whole > 2 && last > 100;
+        while !is_enough(read_whole, last, started.elapsed()) {
+            assert!(started.elapsed() < Duration::from_secs(60), "read whole {read_whole} times, up to {last}");
             match read(&dir.path().join("wal"), false) {
                 Ok((_, written)) => {
                     let numbers = numbers(&written);
@@ -109,14 +112,9 @@ fn beside_a_running_log() {
                     (read_whole, last) = (read_whole + 1, end);
                 }
                 Err(WalError::Changed { .. }) => {}
-                Err(other) => {
-                    stop.store(true, Ordering::Relaxed);
-                    panic!("{other}");
-                }
+                Err(other) => panic!("{other}"),
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     wal.finish();
-    assert!(read_whole >= 3 && last > 100, "{read_whole} times, up to {last}");
 }
