@@ -40,7 +40,7 @@ ENDINGS = {
 }
 # A life that is killed early and in silence is followed by up to so many more.
 STREAK_MAX = 3
-HEAVY_SHARE = 0.18
+HEAVY_SHARE = 0.35
 LOAD_SECONDS = (0.2, 4.0)
 # To meet a replay while it runs: the slowest that one is likely to be.
 REPLAY_BYTES_PER_SECOND = 25e6
@@ -270,7 +270,8 @@ class Campaign:
 
     def need_no_violation(self):
         if self.checker.violations:
-            raise Broken(f"{len(self.checker.violations)} violations after life {self.lives}:\n" + "\n".join(self.checker.violations))
+            counts = "\n".join(f"{count} times broken: {promise}" for promise, count in self.checker.broken.items())
+            raise Broken("\n".join([f"After life {self.lives}:", counts, "", *self.checker.violations]))
 
     def report(self, broken):
         """What was broken, and what led to it."""

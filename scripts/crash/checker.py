@@ -20,8 +20,9 @@ from .workload import BASE_TAGS, BASE_TYPES, NEVER, OLD_DAY, STRING_BYTES_MAX
 
 KIND_OF = {arrow: kind for kind, arrow in lake.TYPES.items()}
 BASE_TABLES = {"u0", "u1", "u2", "bulk", "reg0", "reg1"}
-# More do not tell more.
-VIOLATIONS_MAX = 20
+# More do not tell more; of each promise so many are shown.
+VIOLATIONS_MAX = 500
+EXAMPLES_MAX = 5
 SOUND_KINDS = {"points", "bulk", "probe"}
 # Request kinds of which nothing may ever be found, nor be born.
 NOTHING_KINDS = {"ghost", "bad"}
@@ -39,6 +40,8 @@ class Checker:
         self.tables = set(BASE_TABLES)
         self.buckets = collections.defaultdict(Bucket)
         self.violations = []
+        # By promise: how often it was broken.
+        self.broken = collections.Counter()
         self.forget_files()
 
     def forget_files(self):
@@ -52,7 +55,9 @@ class Checker:
             self.registers.add(entry)
 
     def violate(self, promise, sentence):
-        self.violations.append(f"{promise}: {sentence}")
+        self.broken[promise] += 1
+        if self.broken[promise] <= EXAMPLES_MAX:
+            self.violations.append(f"{promise}: {sentence}")
 
     def add(self, entry):
         """An entry of the journal."""
@@ -72,10 +77,13 @@ class Checker:
         if last:
             self.forget_files()
         self.read_files()
+        if self.broken.total() >= VIOLATIONS_MAX:
+            # What was not read would count as lost.
+            return 0
         for bucket in self.buckets.values():
             bucket.guessed = None
         for entry in self.entries.values():
-            if len(self.violations) >= VIOLATIONS_MAX:
+            if self.broken.total() >= VIOLATIONS_MAX:
                 break
             self.judge(entry, last)
         self.registers.judge()
@@ -103,7 +111,7 @@ class Checker:
         news = [path for path in paths if path not in self.files]
         self.points = {}
         for path in sorted(news, key=lambda path: (path.parent, path.name)):
-            if len(self.violations) >= VIOLATIONS_MAX:
+            if self.broken.total() >= VIOLATIONS_MAX:
                 break
             try:
                 self.read_file(lake.File(path))
