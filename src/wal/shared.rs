@@ -103,7 +103,8 @@ impl Shared {
     }
 
     pub fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+        // With `set_durable`: who says that he waits and then finds the old position is woken by the call of `moved` behind the new one.
+        self.durable.load(Ordering::SeqCst)
     }
 
     pub fn failure(&self) -> Option<Arc<str>> {
@@ -184,7 +185,7 @@ impl Shared {
     }
 
     pub fn set_durable(&self, position: u64) {
-        self.durable.store(position, Ordering::Release);
+        self.durable.store(position, Ordering::SeqCst);
     }
 
     /// The log thread has left a segment.
