@@ -28,7 +28,7 @@ pub struct Writer {
     offset: u64,
     /// Of the next group.
     sequence: u64,
-    /// Of a segment's header; `None` while it is being written.
+    /// Of a segment's header, zeros behind it; `None` while it is being written.
     header: Option<Chunk>,
     /// When memory was given back.
     trimmed: Instant,
@@ -118,7 +118,6 @@ impl Writer {
             SegmentHeader { life: self.life, first_sequence: self.sequence, owner: self.owner, file_bytes: next.bytes };
         let header = header.encode();
         let mut chunk = self.header.take().unwrap_or_else(Chunk::new);
-        chunk[..BLOCK_BYTES].fill(0);
         chunk[..header.len()].copy_from_slice(&header);
         let file = Arc::clone(&next.file);
         self.disk.submit(Write { file, offset: 0, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true });
