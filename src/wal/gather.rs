@@ -259,8 +259,10 @@ impl Gather {
         }
     }
 
-    pub fn has_records(&self) -> bool {
-        self.building.records > 0 || !self.full.is_empty()
+    /// Records of the next group, and its bytes.
+    pub fn gathered(&self) -> (u32, usize) {
+        let next = self.full.front().unwrap_or(&self.building);
+        (next.records, next.bytes)
     }
 
     /// The next group to be written, if there is any record.

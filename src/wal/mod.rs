@@ -9,6 +9,7 @@ mod disk;
 mod format;
 mod gather;
 mod log;
+mod pace;
 mod read;
 mod segments;
 mod shared;

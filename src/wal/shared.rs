@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::disk::Chunk;
 use super::gather::{Gather, Group, Lacks, Need};
 use super::log::{NoRoom, Record};
+use super::pace::Pace;
 use super::segments::{Segment, Segments, Step};
 use crate::metrics::Metrics;
 
@@ -17,8 +18,8 @@ pub const TRIM_EVERY: Duration = Duration::from_secs(1);
 struct State {
     gather: Gather,
     segments: Segments,
-    /// Whoever appends is to wake the log thread.
-    log_sleeps: bool,
+    /// The log thread sleeps until so many records have gathered.
+    awaited: Option<u32>,
     is_ending: bool,
 }
 
@@ -38,7 +39,7 @@ impl Shared {
     /// With a segment to begin in.
     pub fn new(mut gather: Gather, mut segments: Segments, first: Segment, metrics: &Arc<Metrics>) -> Arc<Self> {
         gather.set_spare(segments.made(first));
-        let state = State { gather, segments, log_sleeps: false, is_ending: false };
+        let state = State { gather, segments, awaited: None, is_ending: false };
         Arc::new(Self {
             state: Mutex::new(state),
             gathered: Condvar::new(),
@@ -89,9 +90,12 @@ impl Shared {
     pub fn append(&self, record: &Record<'_>, bytes: usize, need: Need) -> u64 {
         let mut state = self.lock();
         let position = state.gather.append(record, bytes, need);
-        let log_sleeps = std::mem::take(&mut state.log_sleeps);
+        let are_there = state.awaited.is_some_and(|awaited| state.gather.gathered().0 >= awaited);
+        if are_there {
+            state.awaited = None;
+        }
         drop(state);
-        if log_sleeps {
+        if are_there {
             self.gathered.notify_one();
         }
         position
@@ -138,16 +142,24 @@ impl Shared {
     }
 
     /// For the log thread: the next group and, if it has its place in a new segment, that. `None` at the end.
-    pub fn next_group(&self) -> Option<(Group, Option<Segment>)> {
+    pub fn next_group(&self, pace: &mut Pace) -> Option<(Group, Option<Segment>)> {
         let mut state = self.lock();
-        while !state.gather.has_records() {
+        while state.gather.gathered().0 == 0 {
             if state.is_ending {
                 return None;
             }
-            state.log_sleeps = true;
+            state.awaited = Some(1);
             state = self.wait_idle(state);
         }
-        state.log_sleeps = false;
+        let (records, bytes) = state.gather.gathered();
+        if let Some((longest, records)) = pace.wait(records, bytes).filter(|_| !state.is_ending) {
+            state.awaited = Some(records);
+            let is_short = |state: &mut State| state.awaited.is_some() && !state.is_ending;
+            let waited = self.gathered.wait_timeout_while(state, longest, is_short);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            pace.waited(state.gather.gathered().0 >= records);
+        }
+        state.awaited = None;
         let group = state.gather.take()?;
         if state.gather.place(&group) {
             return Some((group, None));

@@ -1,10 +1,7 @@
 //! The log thread: takes what has gathered, writes it as one group, synced, and says how far the log is durable.
 //!
 //! One group is in flight, and whatever is appended meanwhile is the next: a lone writer waits for nobody, and a crowd shares one sync.
-//! Writers that were told together come back together, so that with N of them groups of nearly N and of the stragglers alternate.
-//!
-//! What was tried and left out: waiting for the stragglers (for a share of the last syncs' time, when far fewer have gathered than
-//! usual). SEE BELOW
+//! [`Pace`] says when it pays to wait for stragglers.
 
 use std::io;
 use std::path::Path;
@@ -14,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::disk::{Chunk, Disk, Write};
 use super::format::{BLOCK_BYTES, SegmentHeader};
 use super::gather::Group;
+use super::pace::Pace;
 use super::segments::Segment;
 use super::shared::{Shared, TRIM_EVERY};
 use crate::metrics::Metrics;
@@ -28,8 +26,9 @@ pub struct Writer {
     offset: u64,
     /// Of the next group.
     sequence: u64,
-    /// Of a segment's header; `None` while it is being written.
+    /// Of a segment's header, zeros behind it; `None` while it is being written.
     header: Option<Chunk>,
+    pace: Pace,
     /// When memory was given back.
     trimmed: Instant,
     moved: Box<dyn Fn() + Send>,
@@ -55,6 +54,7 @@ impl Writer {
             offset: 0,
             sequence: 0,
             header: Some(Chunk::new()),
+            pace: Pace::default(),
             trimmed: Instant::now(),
             moved,
             metrics: Arc::clone(metrics),
@@ -63,7 +63,9 @@ impl Writer {
 
     /// Writes groups until the log ends or is poisoned; what was the current segment then.
     pub fn run(mut self, shared: &Shared) -> Option<Segment> {
-        while let Some((group, next)) = shared.next_group() {
+        // For short waits: by default the kernel lets a thread sleep 50 us longer than it asked for.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1000));
+        while let Some((group, next)) = shared.next_group(&mut self.pace) {
             if let Err((what, error)) = self.write(shared, group, next) {
                 let failure = format!(
                     "cannot write {what}: {error}. Nothing more is accepted, and requests that were in flight may or may not have been \
@@ -99,11 +101,13 @@ impl Writer {
             shared.take_back(payload as u64, chunks, true);
             return Err(failed);
         }
+        let took = started.elapsed();
         self.offset += bytes;
         self.sequence += 1;
         shared.set_durable(position);
         (self.moved)();
-        self.count(records, bytes, started.elapsed());
+        self.pace.wrote(records, took);
+        self.count(records, bytes, took);
         let trim = self.trimmed.elapsed() >= TRIM_EVERY;
         if trim {
             self.trimmed = Instant::now();
@@ -118,7 +122,6 @@ impl Writer {
             SegmentHeader { life: self.life, first_sequence: self.sequence, owner: self.owner, file_bytes: next.bytes };
         let header = header.encode();
         let mut chunk = self.header.take().unwrap_or_else(Chunk::new);
-        chunk[..BLOCK_BYTES].fill(0);
         chunk[..header.len()].copy_from_slice(&header);
         let file = Arc::clone(&next.file);
         self.disk.submit(Write { file, offset: 0, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true });

@@ -128,6 +128,8 @@ proptest! {
             queue.take();
         }
         prop_assert!(queue.gather.is_spare_idle());
+        // What the acts needed, then what was needed since: nothing.
+        drop((queue.gather.surplus(), queue.gather.surplus()));
         prop_assert!(budget.held_by(Consumer::LogQueue) <= 8 << 20);
     }
 }

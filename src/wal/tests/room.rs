@@ -136,6 +136,27 @@ fn a_record_may_fill_a_segment_and_no_more() {
     }
 }
 
+/// A spare that is too small for somebody is replaced, but not while room in it is promised to others.
+#[test]
+fn a_spare_that_is_relied_upon_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::new(|subject| if subject == Subject::Group(0) { Fault::Hold } else { Fault::None });
+    let all = Options { bytes_max: 128 * MIB, segment_bytes: 64 * MIB, ..options(dir.path()) };
+    let log = Log::start(&Backend::Faulty(Arc::clone(&faults)), all);
+    log.append(1, b"held");
+    faults.wait_held();
+    log.wait_until("there is a spare of 16 MiB", |_| log.metrics.log_segment_bytes.get() == 24 << 20);
+    // More than the 8 MiB of the current segment.
+    let last = log.append_many(10, 1 << 20);
+    assert_eq!(log.wal.reserve(20 << 20, 1).err(), Some(NoRoom::Disk));
+    std::thread::sleep(Duration::from_millis(50));
+    faults.release();
+    log.wait_for(last);
+    log.write(1, &vec![7; 20 << 20]);
+    let sizes: Vec<u64> = image::read(&dir.path().join("wal")).segments.iter().map(|segment| segment.2 / MIB).collect();
+    assert_eq!(sizes[..2], [8, 16]);
+}
+
 #[test]
 fn a_segment_is_used_to_its_last_block() {
     for backend in backends() {
