@@ -95,6 +95,13 @@ pub struct BindError {
     error: io::Error,
 }
 
+impl BindError {
+    /// Whether another socket has the address.
+    pub fn is_in_use(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 impl std::error::Error for BindError {}
 
 impl fmt::Display for BindError {

@@ -20,6 +20,7 @@ mod signal;
 mod tests;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -40,6 +41,10 @@ use lock::{DataDir, LockError};
 use node::{Life, Node};
 use recovery::RecoveryError;
 use signal::Stop;
+
+/// How long a port that is taken is asked for again.
+const PORT_WAIT: Duration = Duration::from_secs(2);
+const PORT_STEP: Duration = Duration::from_millis(10);
 
 /// Connections get this part of the shutdown's time; the rest is the lake's.
 const CONNECTIONS_SHARE: u32 = 2;
@@ -88,7 +93,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let (drained_sender, drained) = unbounded();
     let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
     Ring::probe()?;
-    let bound = Bound::bind(node.context.config.listen)?;
+    let bound = bind(node.context.config.listen)?;
     tracing::info!(address = %bound.address(), "the port is open");
     let shards = start_shards(&node, &bound)?;
     let stop = match recovery::run(&node, data_dir.path(), &signals)? {
@@ -105,6 +110,18 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     finish(node, began)
 }
 
+/// Listens, if need be after the kernel has taken the rings of a killed process apart, whose last accept holds the port for a moment. Another
+/// node on this data directory there is not: this one holds its lock.
+fn bind(address: SocketAddr) -> Result<Bound, BindError> {
+    let give_up = Instant::now() + PORT_WAIT;
+    loop {
+        match Bound::bind(address) {
+            Err(error) if error.is_in_use() && Instant::now() < give_up => std::thread::sleep(PORT_STEP),
+            result => return result,
+        }
+    }
+}
+
 /// The last steps, by the only thread that is left of those that serve.
 fn finish(node: Arc<Node>, began: Instant) -> Result<(), ServerError> {
     if let Some(failure) = node.log_failure() {
@@ -112,13 +129,19 @@ fn finish(node: Arc<Node>, began: Instant) -> Result<(), ServerError> {
         return Err(ServerError::Poisoned(failure));
     }
     let timeout = node.context.config.shutdown_timeout;
+    let is_recovered = node.context.keeper.is_open();
     if let Some(Node { context, lake, .. }) = Arc::into_inner(node) {
         lake.finish(began + timeout)?;
         if let Some(log) = Arc::into_inner(context.keeper).and_then(Keeper::into_log) {
             log.finish();
         }
     }
-    tracing::info!("stopped: everything is published");
+    match is_recovered {
+        true => tracing::info!("stopped: everything is published"),
+        false => tracing::warn!(
+            "stopped before the log was replayed: what is in it is not published; the next start replays it"
+        ),
+    }
     Ok(())
 }
 

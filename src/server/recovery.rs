@@ -77,6 +77,7 @@ pub fn run(node: &Arc<Node>, data_dir: &Path, signals: &Receiver<Stop>) -> Resul
     if let Some(stop) = replay(node, &found, epoch, signals)? {
         return Ok(Some(stop));
     }
+    keep_damaged(&found)?;
     wal::remove(&dir)?;
     node.context.keeper.open(match durability {
         Durability::Memory => Keeping::Memory(0.into()),
@@ -130,6 +131,9 @@ fn replay_until(node: &Node, found: &Found, epoch: u64, stopped: &OnceLock<Stop>
 }
 
 fn report(found: &Found) {
+    for path in &found.ignored {
+        tracing::warn!(path = %path.display(), "a file in the folder of the log is no part of it; it is left alone");
+    }
     if let Some(torn) = &found.torn {
         tracing::info!(
             path = %torn.path.display(),
@@ -144,9 +148,22 @@ fn report(found: &Found) {
             offset = lost.offset,
             bytes = lost.bytes,
             groups = lost.groups,
-            "a damaged part of the log is passed over: the requests in it are lost"
+            what = lost.what,
+            "a damaged part of the log is passed over: what it held and no other part holds is lost"
         );
     }
+}
+
+/// Keeps the files that were passed over, under names that make them no segments, for whoever wants to look for more in them.
+fn keep_damaged(found: &Found) -> Result<(), WalError> {
+    for path in found.lost.iter().map(|lost| &lost.path).filter(|path| path.is_file()) {
+        let mut kept = path.clone().into_os_string();
+        kept.push(".damaged");
+        let renamed = std::fs::rename(path, &kept);
+        renamed.map_err(|source| WalError::Io { action: "put aside", path: path.clone(), source })?;
+        tracing::warn!(path = %Path::new(&kept).display(), "a damaged file of the log is kept under this name");
+    }
+    Ok(())
 }
 
 fn start_log(node: &Arc<Node>, dir: PathBuf) -> Result<Wal, ServerError> {
@@ -155,7 +172,7 @@ fn start_log(node: &Arc<Node>, dir: PathBuf) -> Result<Wal, ServerError> {
     let body_bytes = config.body_bytes_max + config.body_bytes_max / 4 + (1 << 20);
     let segment_bytes = SEGMENT_BYTES.min(config.wal_bytes_max / 4).max(body_bytes);
     let options = wal::Options {
-        disk_reserve: disk_reserve(&config.data_dir),
+        disk_reserve: disk_reserve(if dir.exists() { &dir } else { &config.data_dir }),
         dir,
         owner: node.lake.node_id(),
         bytes_max: config.wal_bytes_max as u64,
@@ -167,8 +184,8 @@ fn start_log(node: &Arc<Node>, dir: PathBuf) -> Result<Wal, ServerError> {
 }
 
 /// What the log leaves free on its file system, in bytes.
-fn disk_reserve(data_dir: &Path) -> u64 {
-    let total = rustix::fs::statvfs(data_dir).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+fn disk_reserve(dir: &Path) -> u64 {
+    let total = rustix::fs::statvfs(dir).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
     DISK_RESERVE_MAX.min(total / DISK_RESERVE_SHARE)
 }
 

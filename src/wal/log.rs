@@ -220,8 +220,13 @@ fn first(
     for backend in candidates {
         let maker = Maker::new(backend.clone(), &options.dir, options.disk_reserve, life);
         let made = maker.and_then(|mut maker| {
-            let Step::Make(bytes) = segments.step(maker.available(), true) else {
-                return Err(std::io::ErrorKind::StorageFull.into());
+            let available = maker.available() / 2;
+            let Step::Make(bytes) = segments.step(available, true) else {
+                let reserve = options.disk_reserve;
+                return Err(std::io::Error::other(format!(
+                    "the disk has no room for it: beside {reserve} bytes that are left free for publishing it could take {available}; \
+                     make room on the disk"
+                )));
             };
             let segment = maker.make(bytes).inspect_err(|_| segments.not_made(bytes))?;
             Ok((maker, backend.clone(), segment))

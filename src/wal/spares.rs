@@ -36,7 +36,8 @@ impl Maker {
     /// Bytes that the log may still take from the file system.
     pub fn available(&self) -> u64 {
         // A file system that does not tell is asked by writing.
-        let free = rustix::fs::statvfs(&self.dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        let disk = rustix::fs::statvfs(&self.dir).ok().filter(|disk| disk.f_blocks > 0);
+        let free = disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         free.saturating_sub(self.disk_reserve)
     }
 

@@ -67,10 +67,7 @@ impl Writer {
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1000));
         while let Some((group, next)) = shared.next_group(&mut self.pace) {
             if let Err((what, error)) = self.write(shared, group, next) {
-                let failure = format!(
-                    "cannot write {what}: {error}. Nothing more is accepted, and requests that were in flight may or may not have been \
-                     stored. Repair the disk and restart the node"
-                );
+                let failure = format!("cannot write {what}: {error}; repair the disk and restart the node");
                 tracing::error!("{failure}");
                 shared.poison(failure.into());
                 (self.moved)();

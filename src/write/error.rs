@@ -149,12 +149,14 @@ impl Refusal {
                                      parts, or raise wal-size-limit"
                 .into(),
             Self::Poisoned { reason, in_flight: true } => {
-                format!("the node takes no writes any more, and it is not known whether this one was stored: {reason}")
+                format!("the log has failed, and it is not known whether this request was stored: {reason}")
             }
-            Self::Poisoned { reason, in_flight: false } => format!("the node takes no writes any more: {reason}"),
+            Self::Poisoned { reason, in_flight: false } => {
+                format!("the log has failed and the node takes no more writes; nothing of this request was stored: {reason}")
+            }
             Self::Recovering => "the node is replaying its log; send the request again later (GET /ready tells how far it is)".into(),
             Self::Closing => "the node is shutting down; send the request again later".into(),
-            Self::Publish { reason } => format!("the flush could not be published and is being retried: {reason}"),
+            Self::Publish { reason } => format!("the flush could not be published: {reason}"),
         }
     }
 
@@ -191,9 +193,8 @@ impl Refusal {
             Self::Overloaded { retry_after_seconds } | Self::LogFull { retry_after_seconds } => {
                 headers.push(("Retry-After", retry_after_seconds.to_string()))
             }
-            Self::Closing | Self::Recovering | Self::Gzip(GzipError::NoMemory) => {
-                headers.push(("Retry-After", "1".to_owned()))
-            }
+            Self::Recovering => headers.push(("Retry-After", "2".to_owned())),
+            Self::Closing | Self::Gzip(GzipError::NoMemory) => headers.push(("Retry-After", "1".to_owned())),
             // Until somebody has repaired the disk and started the node again.
             Self::Poisoned { .. } => headers.push(("Retry-After", "60".to_owned())),
             _ => {}

@@ -142,7 +142,7 @@ impl Ingest {
             Route::WriteV2 => Params::v2(&head.query)?,
             Route::Ping => return Ok(Admit::Reply(ping(&head.query))),
             Route::Health => return Ok(Admit::Reply(self.health())),
-            Route::Ready => return Ok(Admit::Reply(self.context.readiness.response(self.context.keeper.is_open()))),
+            Route::Ready => return Ok(Admit::Reply(self.ready())),
             Route::Metrics => return Ok(Admit::Reply(self.metrics())),
             Route::Flush => return Ok(Admit::Read(Plan(Work::Flush))),
         };
@@ -184,7 +184,7 @@ impl Ingest {
 
     /// The answer to requests whose place in the log is not durable and will not be.
     pub fn poisoned(&self) -> Response {
-        let reason = self.context.keeper.log().and_then(Wal::failure).unwrap_or_else(|| "the log has failed".into());
+        let reason = self.log_failure().unwrap_or_else(|| "a write has failed".into());
         Response { close: true, ..Refusal::Poisoned { reason, in_flight: true }.response() }
     }
 
@@ -207,7 +207,10 @@ impl Ingest {
     pub fn flushed(&self, result: Result<(), &str>) -> Response {
         match result {
             Ok(()) => Response::empty(Status::NoContent),
-            Err(reason) => Refusal::Publish { reason: reason.to_owned() }.response(),
+            Err(reason) => match self.log_failure() {
+                Some(reason) => Refusal::Poisoned { reason, in_flight: false }.response(),
+                None => Refusal::Publish { reason: reason.to_owned() }.response(),
+            },
         }
     }
 
@@ -254,9 +257,20 @@ impl Ingest {
         written
     }
 
+    fn log_failure(&self) -> Option<Arc<str>> {
+        self.context.keeper.log().and_then(Wal::failure)
+    }
+
+    fn ready(&self) -> Response {
+        match self.log_failure() {
+            Some(reason) => Refusal::Poisoned { reason, in_flight: false }.response(),
+            None => self.context.readiness.response(self.context.keeper.is_open()),
+        }
+    }
+
     fn health(&self) -> Response {
         // The log's does not pass.
-        let failure = self.context.keeper.log().and_then(Wal::failure).or_else(|| self.context.metrics.failure());
+        let failure = self.log_failure().or_else(|| self.context.metrics.failure());
         let well = match self.context.keeper.is_open() {
             true => "ready for queries and writes",
             // A node that recovers is well: who restarted it for that would have it begin again.

@@ -445,6 +445,7 @@ fn a_signal_ends_a_replay_and_the_next_start_does_it_again() {
     node.must_write("d", &body);
     let mut node = Node::open_in(node.kill(), &LONG);
     node.signal("TERM");
+    node.wait_for_log("stopped before the log was replayed");
     node.wait();
     let node = Node::start_in(node.kill(), &LONG);
     assert_eq!(Lake::read(node.data_dir()).rows("d", "m").len(), 400_000);
@@ -467,17 +468,18 @@ fn a_failed_write_of_the_log_poisons_the_node_until_it_is_started_again() {
     limit_files(&node, "1");
     let answer = node.write("d", "m f=50i 50");
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.text().contains("not known whether this one was stored"), "{answer:?}");
+    assert!(answer.text().contains("not known whether this request was stored"), "{answer:?}");
     // The limit is gone, and the log stays closed: what its file holds is not known.
     limit_files(&node, "unlimited");
     let answer = node.write("d", "m f=51i 51");
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(answer.header("Retry-After").is_some());
+    assert!(answer.header("Retry-After").is_some() && answer.text().contains("nothing of this request"), "{answer:?}");
+    assert_eq!(node.request("GET", "/ready", b"").status, 503);
     let health = node.request("GET", "/health", b"");
     assert_eq!(health.status, 503);
     assert!(health.json()["message"].as_str().unwrap().contains("wal/"), "{health:?}");
     let files = parquet_files(node.data_dir());
-    assert_eq!(node.request("POST", "/api/flush", b"").status, 500);
+    assert_eq!(node.request("POST", "/api/flush", b"").status, 503);
     assert_eq!(parquet_files(node.data_dir()), files, "a poisoned node publishes nothing");
     let mut node = node;
     node.signal("TERM");

@@ -202,11 +202,14 @@ impl Scan {
                     behind.begun = true;
                     group_bytes = Some(group.disk_bytes().min(bytes - place));
                 }
-                Some(group) => {
+                // One misplaced group must not cost all between it and its place: the next in order counts.
+                Some(group) if behind.later.is_none_or(|(_, least)| group.sequence < least) => {
                     behind.later = Some((at, group.sequence));
-                    return Ok(behind);
+                    if group.sequence <= self.sequence + 1 {
+                        return Ok(behind);
+                    }
                 }
-                None => {}
+                _ => {}
             }
             if at == place && group_bytes.is_none() {
                 behind.begun = !recycled && GroupHeader::resembles(block, self.candidate.life, self.sequence);
@@ -215,6 +218,9 @@ impl Scan {
             if !recycled && block.iter().fold(0, |all, byte| all | byte) != 0 {
                 filled = at + block.len() as u64;
             }
+        }
+        if behind.later.is_some() {
+            return Ok(behind);
         }
         behind.torn_bytes = match group_bytes {
             Some(bytes) => bytes,
@@ -297,7 +303,10 @@ impl Records {
         self.filled = 0;
         self.left = header.bytes as usize;
         self.tally.bytes += u64::from(header.bytes);
-        self.tally.add_epoch(header.epoch);
+        // Births are of no epoch.
+        if header.kind == Kind::Request as u8 {
+            self.tally.add_epoch(header.epoch);
+        }
         match Kind::of(header.kind) {
             Some(Kind::Request) => self.tally.requests += 1,
             Some(Kind::Births) => self.tally.births += 1,
