@@ -220,11 +220,11 @@ fn first(
     for backend in candidates {
         let maker = Maker::new(backend.clone(), &options.dir, options.disk_reserve, life);
         let made = maker.and_then(|mut maker| {
-            let available = maker.available() / 2;
+            let available = maker.available();
             let Step::Make(bytes) = segments.step(available, true) else {
                 let reserve = options.disk_reserve;
                 return Err(std::io::Error::other(format!(
-                    "the disk has no room for it: beside {reserve} bytes that are left free for publishing it could take {available}; \
+                    "the disk has no room for it: {available} bytes are free beside {reserve} that are kept, and publishing may need as much as the log takes; \
                      make room on the disk"
                 )));
             };

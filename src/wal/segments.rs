@@ -97,6 +97,10 @@ impl Segments {
 
     /// What comes next, when the disk has `available` bytes to give. `is_idle`: nothing relies on the spare.
     pub fn step(&mut self, available: u64, is_idle: bool) -> Step {
+        // What the log holds may need as much of the disk again to be published, which is what frees it: that is left free, and more for
+        // what a further segment will hold.
+        let room = available.saturating_sub(self.unfreed());
+        let available = room / 2;
         let target = self.target(available);
         if let Some(spare) = self.spare.take() {
             if spare.bytes >= target || !is_idle {
@@ -109,7 +113,7 @@ impl Segments {
         let grown = self.next_bytes.max(target);
         if let Some(front) = self.free.pop_front() {
             let can_grow = self.total - front.bytes + grown <= self.bytes_max && grown <= available + front.bytes;
-            if front.bytes >= target && (front.bytes >= grown || !can_grow) {
+            if front.bytes >= target && (front.bytes >= grown || !can_grow) && front.bytes <= room {
                 return Step::Adopted(self.set_spare(front));
             }
             return Step::Remove(front);
@@ -123,6 +127,11 @@ impl Segments {
         self.total += bytes;
         self.files += 1;
         Step::Make(bytes)
+    }
+
+    /// Bytes of the segments that are neither free nor spare.
+    fn unfreed(&self) -> u64 {
+        self.total - self.spare.iter().chain(&self.free).map(|segment| segment.bytes).sum::<u64>()
     }
 
     /// Bytes that a spare must have: what was asked for, if that can be had.

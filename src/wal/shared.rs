@@ -224,8 +224,6 @@ impl Shared {
             return None;
         }
         let is_idle = state.gather.is_spare_idle();
-        // What frees the log may be as large as the log: as much as it takes is left free for that.
-        let available = available.saturating_sub(state.segments.total().1) / 2;
         let step = state.segments.step(available, is_idle);
         match &step {
             Step::Wait => drop(self.spare_wanted.wait(state)),

@@ -271,6 +271,42 @@ fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
     assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
 }
 
+/// The log leaves enough of a small disk free for the lake to publish what is in it, even where that hardly compresses.
+#[test]
+fn a_log_does_not_take_a_small_disk_from_the_lake() {
+    let Some(disk) = SmallDisk::mount("64m") else {
+        eprintln!("skipped: mounting a tmpfs needs root");
+        return;
+    };
+    let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
+    let node = Node::start_in(dir, &["--max-body-size", "1MB", "--flush-interval", "1h"]);
+    let mut state = 1u64;
+    let mut noise = || {
+        (0..600)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                char::from(b'0' + (state >> 58) as u8)
+            })
+            .filter(|c| !matches!(c, '\\' | '"'))
+            .collect::<String>()
+    };
+    let mut written = 0;
+    let mut client = node.connect();
+    loop {
+        let lines: String = (written..written + 1_000).map(|n| format!("m text=\"{}\" {n}\n", noise())).collect();
+        client.request("POST", "/write?db=d", lines.as_bytes());
+        let answer = client.answer();
+        if answer.status != 204 {
+            assert_eq!(answer.status, 503, "{answer:?}");
+            break;
+        }
+        written += 1_000;
+        assert!(written < 1_000_000, "a disk of 64 MiB has no end");
+    }
+    assert!(written > 10_000, "only {written} points were taken");
+    assert_eq!(node.lake().rows("d", "m").len(), written);
+}
+
 #[test]
 fn what_was_acknowledged_on_a_full_disk_survives_a_kill() {
     let Some(disk) = SmallDisk::mount("64m") else {

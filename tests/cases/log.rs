@@ -361,6 +361,35 @@ fn a_flipped_byte_in_every_group_but_the_last_refuses_the_start_and_can_be_passe
     assert_eq!(Lake::read(node.data_dir()).lines("d", "m"), expected);
 }
 
+/// A group that lies in another's place costs that one, and not everything up to where it belongs.
+#[test]
+fn a_misplaced_group_costs_only_the_one_in_its_place() {
+    let (dir, segment, groups) = ten_groups();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes.copy_within(groups[8]..groups[8] + 4096, groups[3]);
+    fs::write(&segment, &bytes).unwrap();
+    assert!(refusal(dir.path(), &[]).contains(&format!("at byte {} ", groups[3])));
+    let mut node = Node::start_in(dir, &["--wal-skip-damaged"]);
+    let line = node.wait_for_log("a damaged part of the log is passed over");
+    assert!(line.contains("\"groups\":1,") && line.contains("\"what\":\"is not the whole group"), "{line}");
+    let expected: Vec<String> = (0..10).filter(|number| *number != 3).map(|n| format!("t=t{n} f={n}i {n}")).collect();
+    assert_eq!(Lake::read(node.data_dir()).lines("d", "m"), expected);
+    // What was passed over is kept for whoever wants to look at it.
+    let kept = node.data_dir().join("wal").join(format!("{}.damaged", segment.file_name().unwrap().to_str().unwrap()));
+    assert_eq!(fs::read(kept).unwrap(), bytes);
+}
+
+/// The rings of a killed process hold its port for a moment.
+#[test]
+fn a_killed_node_can_be_started_again_at_once_on_its_port() {
+    let mut node = start(&[]);
+    let address = node.address().to_string();
+    for _ in 0..5 {
+        node.must_write("d", "m f=1 1");
+        node = restart(node, &["--listen", &address]);
+    }
+}
+
 #[test]
 fn the_last_group_torn_at_every_512_bytes_is_cut_and_said() {
     let (dir, segment, groups) = ten_groups();
