@@ -15,6 +15,7 @@ use super::lock::DataDir;
 use super::node::{Node, now_ns};
 use super::recovery;
 use super::shard::Shard;
+use crate::budget::{Consumer, Reservation};
 use crate::config::{self, ServeArgs};
 use crate::http::{self, Event};
 use crate::wal::{Fault, Faults, Options, Subject, Wal};
@@ -24,10 +25,14 @@ use crate::write::{Admit, Keeping, Outcome, Padded, Stamp};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn open(dir: &Path) -> Arc<Node> {
+    open_with(dir, "inf")
+}
+
+fn open_with(dir: &Path, retention: &str) -> Arc<Node> {
     let flags = vec![
         ("data-dir", dir.to_str().unwrap().to_owned()),
         ("shards", "2".to_owned()),
-        ("default-retention", "inf".to_owned()),
+        ("default-retention", retention.to_owned()),
     ];
     let config = config::load(&ServeArgs { config: None, flags }).unwrap().config;
     let data_dir = DataDir::lock(&config.data_dir).unwrap();
@@ -36,7 +41,10 @@ fn open(dir: &Path) -> Arc<Node> {
 
 /// A node whose log is written on `faults`, and its two shards.
 fn node(dir: &Path, faults: &Arc<Faults>) -> (Arc<Node>, [Shard; 2]) {
-    let node = open(dir);
+    with_log(open(dir), dir, faults)
+}
+
+fn with_log(node: Arc<Node>, dir: &Path, faults: &Arc<Faults>) -> (Arc<Node>, [Shard; 2]) {
     let options = Options {
         dir: dir.join("wal"),
         owner: node.lake.node_id(),
@@ -55,6 +63,10 @@ fn node(dir: &Path, faults: &Arc<Faults>) -> (Arc<Node>, [Shard; 2]) {
 
 /// What a connection does with a complete request; status and position in the log.
 fn write(shard: &Shard, lines: &str) -> (u16, u64) {
+    write_at(shard, lines, now_ns())
+}
+
+fn write_at(shard: &Shard, lines: &str, now_ns: i64) -> (u16, u64) {
     let head = b"POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 1\r\n\r\n";
     let mut head = head.to_vec();
     let mut state = http::State::new(shard.limits);
@@ -62,7 +74,7 @@ fn write(shard: &Shard, lines: &str) -> (u16, u64) {
     let Admit::Read(plan) = shard.ingest.borrow_mut().admit(state.head()) else { panic!("the head is refused") };
     let epoch = shard.follow_epoch();
     let mut body = lines.as_bytes().to_vec();
-    let outcome = shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut body), Stamp { now_ns: now_ns(), epoch });
+    let outcome = shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut body), Stamp { now_ns, epoch });
     let Outcome::Reply { response, position } = outcome else { panic!("{outcome:?}") };
     shard.wrote(position, true);
     (response.status.code(), position)
@@ -209,4 +221,53 @@ fn every_beginning_of_the_log_replays_though_shards_use_each_others_columns() {
         seen.insert(requests);
     }
     assert_eq!(seen.len() as u64, frames + 1, "the log was cut between any two requests");
+}
+
+/// What is too old by now was not so when it was taken: replay judges nothing.
+#[test]
+fn a_point_that_has_become_too_old_since_it_was_taken_is_replayed() {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (node, shards) = with_log(open_with(dir.path(), "1h"), dir.path(), &Faults::new(|_| Fault::None));
+    let (status, position) = write_at(&shards[0], &format!("m f=1 {}", 1_000 * HOUR_NS), 1_000 * HOUR_NS + HOUR_NS / 2);
+    assert_eq!(status, 204);
+    wait_durable(&node, position);
+    let copy = cut(dir.path(), usize::MAX);
+    let replayed = open_with(copy.path(), "1h");
+    assert!(recovery::run(&replayed, copy.path(), &never()).unwrap().is_none());
+    assert_eq!(replayed.context.metrics.rows_written.get(), 1);
+}
+
+/// What was taken once is not refused because the limit is lower now.
+#[test]
+fn a_replay_goes_over_the_limit_of_memory_when_nobody_can_give_any_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, shards) = node(dir.path(), &Faults::new(|_| Fault::None));
+    let (_, position) = write(&shards[0], "m f=1 1");
+    wait_durable(&node, position);
+    let copy = cut(dir.path(), usize::MAX);
+    let replayed = open(copy.path());
+    let budget = &replayed.context.budget;
+    let mut all = Reservation::new(budget, Consumer::Bodies);
+    all.set(budget.bytes_max());
+    assert!(recovery::run(&replayed, copy.path(), &never()).unwrap().is_none());
+    assert_eq!(replayed.context.metrics.rows_written.get(), 1);
+}
+
+/// It tells of a type, whose birth may not be durable yet. So it waits for the log, as the answer to that birth does, and stands in it.
+#[test]
+fn a_422_that_dropped_every_point_waits_for_the_log_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::new(|subject| if matches!(subject, Subject::Group(_)) { Fault::Hold } else { Fault::None });
+    let (node, shards) = node(dir.path(), &faults);
+    let (_, birth) = write(&shards[0], "m f=1 1");
+    faults.wait_held();
+    let (status, position) = write(&shards[1], "m f=1i 1");
+    assert_eq!(status, 422);
+    assert!(position > birth && node.context.keeper.log().unwrap().durable() < birth, "{position}");
+    faults.set_rule(|_| Fault::None);
+    faults.release();
+    wait_durable(&node, position);
+    let found = crate::wal::inspect(&dir.path().join("wal"), false).unwrap();
+    assert_eq!(found.segments.iter().map(|segment| segment.tally.requests).sum::<u64>(), 2);
 }

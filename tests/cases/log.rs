@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::lake_reader::{Lake, parquet_files};
-use crate::node::{Node, PATIENCE, ringest};
+use crate::node::{Client, Node, PATIENCE, ringest};
 
 /// Nothing is published unless a test asks for it, so that everything stands in the log.
 const LONG: [&str; 2] = ["--flush-interval", "1h"];
@@ -20,11 +21,31 @@ fn restart(node: Node, args: &[&str]) -> Node {
     Node::start_in(node.kill(), &[&LONG, args].concat())
 }
 
+/// Connections over all shards: of many at once, the first shard that wakes up takes most.
+fn spread(node: &Node, count: usize) -> Vec<Client> {
+    let connect = |_| {
+        let mut client = node.connect();
+        client.request("GET", "/ping", b"");
+        assert_eq!(client.answer().status, 204);
+        client
+    };
+    (0..count).map(connect).collect()
+}
+
 fn segments(data_dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(data_dir.join("wal")).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    use libdeflater::{CompressionLvl, Compressor};
+    let mut compressor = Compressor::new(CompressionLvl::default());
+    let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
+    let bytes = compressor.gzip_compress(body, &mut out).unwrap();
+    out.truncate(bytes);
+    out
 }
 
 #[test]
@@ -34,17 +55,9 @@ fn what_was_acknowledged_survives_a_kill() {
         "d",
         "m,t=a f=1,i=2i,u=3u,b=t,s=\"four\" 1\nn f=1 1600000000000000000\nm,t=b f=2 1600000000000000000",
     );
-    let gzip = {
-        use libdeflater::{CompressionLvl, Compressor};
-        let body = b"m,t=gzip f=5 7\nm,t=gzip g=5 7";
-        let mut compressor = Compressor::new(CompressionLvl::default());
-        let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
-        let bytes = compressor.gzip_compress(body, &mut out).unwrap();
-        out.truncate(bytes);
-        out
-    };
     let mut client = node.connect();
-    client.request_with("POST", "/write?db=d/rp&precision=s", "Content-Encoding: gzip\r\n", &gzip);
+    let body = gzip(b"m,t=gzip f=5 7\nm,t=gzip g=5 7");
+    client.request_with("POST", "/write?db=d/rp&precision=s", "Content-Encoding: gzip\r\n", &body);
     assert_eq!(client.answer().status, 204);
     // A point without a time gets that of its receipt, cut to the precision; replay must not give it another.
     client.request("POST", "/write?db=now&precision=h", b"m f=1");
@@ -140,13 +153,19 @@ fn the_next_life_may_have_other_shards_limits_and_memory() {
     for connection in 0..6 {
         node.must_write("d", &format!("n,c=c{connection} f={connection}i 1"));
     }
+    // Small as it was sent, and larger than the next life's limit once it is decompressed.
+    let mut client = node.connect();
+    let body: String = (0..2_000).map(|number| format!("z f=1 {number}\n")).collect();
+    client.request_with("POST", "/write?db=d", "Content-Encoding: gzip\r\n", &gzip(body.as_bytes()));
+    assert_eq!(client.answer().status, 204);
     let node = restart(
         node,
         &["--shards", "1", "--max-body-size", "1KiB", "--memory-limit", "192MiB", "--wal-size-limit", "32MiB"],
     );
     assert_eq!(node.write("d", &lines).status, 413);
     let lake = Lake::read(node.data_dir());
-    assert_eq!((lake.rows("d", "m").len(), lake.rows("d", "n").len()), (150_000, 6));
+    let rows = |measurement| lake.rows("d", measurement).len();
+    assert_eq!((rows("m"), rows("n"), rows("z")), (150_000, 6, 2_000));
     let node = restart(node, &["--shards", "4", "--durability", "memory"]);
     assert_eq!(node.metric("ringest_acknowledgement{durability=\"memory\"}"), 1.0);
     assert_eq!(Lake::read(node.data_dir()).rows("d", "m").len(), 150_000);
@@ -156,7 +175,7 @@ fn the_next_life_may_have_other_shards_limits_and_memory() {
 #[test]
 fn a_column_born_on_one_shard_is_there_for_the_requests_of_another() {
     let node = start(&["--shards", "3"]);
-    let mut clients: Vec<_> = (0..9).map(|_| node.connect()).collect();
+    let mut clients = spread(&node, 9);
     for round in 0..30 {
         // All bring the same new column, and one of their own.
         for (number, client) in clients.iter_mut().enumerate() {
@@ -182,7 +201,7 @@ fn the_last_acknowledged_write_of_a_point_wins_over_epochs_and_lives() {
     let mut last: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     let mut number = 0;
     for life in 0..4 {
-        let mut clients: Vec<_> = (0..7).map(|_| node.connect()).collect();
+        let mut clients = spread(&node, 7);
         for round in 0..60 {
             for register in 0..3 {
                 number += 1;
@@ -206,6 +225,24 @@ fn the_last_acknowledged_write_of_a_point_wins_over_epochs_and_lives() {
         };
         assert_eq!(merged, (0..3).map(line).collect::<Vec<_>>(), "life {life}");
     }
+}
+
+/// One shard has written much more than the others: what another one writes later still wins, within an epoch too.
+#[test]
+fn the_last_acknowledged_write_of_a_point_wins_whichever_shard_is_the_busiest() {
+    let node = start(&["--shards", "3"]);
+    let mut clients = spread(&node, 12);
+    let mut write = |client: usize, line: String| {
+        clients[client].request("POST", "/write?db=d", line.as_bytes());
+        assert_eq!(clients[client].answer().status, 204);
+    };
+    (0..50).for_each(|number| write(0, format!("busy f={number}i {number}")));
+    for number in 1..12 {
+        write(0, format!("r,k=k{number:02} f=0i 1"));
+        write(number, format!("r,k=k{number:02} f={number}i 1"));
+    }
+    let expected: Vec<String> = (1..12).map(|number| format!("k=k{number:02} f={number}i 1")).collect();
+    assert_eq!(node.lake().lines("d", "r"), expected);
 }
 
 /// A manifest that ends before its last commit, files of that epoch placed or not yet placed: the state of a node that was killed between
@@ -258,6 +295,27 @@ fn a_clock_set_back_by_a_day_does_not_turn_the_order_round() {
     assert_eq!(epochs.len(), 4);
 }
 
+/// Killed when the replay was committed and its log not removed yet. The clock was set back too: the commit must lie above the log's epochs.
+#[test]
+fn a_log_whose_replay_was_committed_is_not_published_again() {
+    for ahead_ms in [0, 86_400_000] {
+        let node = start(&[]);
+        node.must_write("d", "m f=1i,g=1i 1");
+        let dir = node.kill();
+        move_log_ahead(dir.path(), ahead_ms);
+        let (wal, kept) = (dir.path().join("wal"), tempfile::tempdir().unwrap());
+        copy_folder(&wal, kept.path());
+        let node = Node::start_in(dir, &LONG);
+        let files = parquet_files(node.data_dir());
+        assert_eq!(files.len(), 1);
+        let dir = node.kill();
+        segments(dir.path()).iter().for_each(|segment| fs::remove_file(segment).unwrap());
+        copy_folder(kept.path(), &wal);
+        let node = Node::start_in(dir, &LONG);
+        assert_eq!(parquet_files(node.data_dir()), files, "{ahead_ms} ms ahead");
+    }
+}
+
 /// Writes the log anew with all epochs `ms` later.
 fn move_log_ahead(data_dir: &Path, ms: u64) {
     use ringest::budget::Budget;
@@ -296,7 +354,17 @@ fn refusal(data_dir: &Path, args: &[&str]) -> String {
         segments(data_dir).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     let files = parquet_files(data_dir);
     let mut serve = ringest("serve");
-    let output = serve.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(args).output().unwrap();
+    serve.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(args).stderr(Stdio::piped());
+    let mut child = serve.spawn().unwrap();
+    let give_up = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        // A node that does start runs until it is killed.
+        if Instant::now() > give_up {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().unwrap();
     let sentence = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{sentence}");
     let after = segments(data_dir).into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
@@ -323,6 +391,24 @@ fn a_missing_state_folder_beside_a_log_refuses_the_start() {
     fs::rename(&aside, &manifest).unwrap();
     let node = Node::start_in(dir, &LONG);
     assert_eq!(Lake::read(node.data_dir()).lines("d", "m"), ["f=1.0 1"]);
+}
+
+#[test]
+fn a_log_of_another_node_refuses_the_start() {
+    let [dir, other] = [1, 2].map(|value| {
+        let node = start(&[]);
+        node.must_write("d", &format!("m f={value} 1"));
+        node.kill()
+    });
+    let (wal, aside) = (dir.path().join("wal"), dir.path().join("aside"));
+    fs::rename(&wal, &aside).unwrap();
+    fs::create_dir(&wal).unwrap();
+    copy_folder(&other.path().join("wal"), &wal);
+    let sentence = refusal(dir.path(), &[]);
+    assert!(sentence.contains("belongs to another node"), "{sentence}");
+    fs::remove_dir_all(&wal).unwrap();
+    fs::rename(&aside, &wal).unwrap();
+    assert_eq!(Lake::read(Node::start_in(dir, &LONG).data_dir()).lines("d", "m"), ["f=1.0 1"]);
 }
 
 /// A directory with a log of ten groups of one request each, and the bytes where they begin. (The birth of the first one may be a group of
