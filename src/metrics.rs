@@ -259,6 +259,8 @@ mod tests {
         metrics.answered(204);
         metrics.set_durability("memory");
         metrics.write_seconds.observe(0.001);
+        metrics.log_bytes.inc_by(4096);
+        metrics.log_unfreed_bytes.set(5);
         let text = metrics.render();
         assert!(text.contains("# TYPE ringest_points_total counter\nringest_points_total 7\n"), "{text}");
         assert!(text.contains("# HELP ringest_points_total "), "{text}");
@@ -266,6 +268,9 @@ mod tests {
         assert!(text.contains("# TYPE ringest_write_duration_seconds histogram\n"), "{text}");
         assert!(text.contains("ringest_memory_bytes{consumer=\"encoder\"} 0\n"), "{text}");
         assert!(text.contains("ringest_acknowledgement{durability=\"memory\"} 1\n"), "{text}");
+        assert!(text.contains("ringest_log_bytes_total 4096\n"), "{text}");
+        assert!(text.contains("# TYPE ringest_log_sync_seconds histogram\n"), "{text}");
+        assert!(text.contains("ringest_log_unfreed_bytes 5\n"), "{text}");
         assert!(!text.contains("EOF") && !text.contains("UNIT"), "{text}");
     }
 }

@@ -4,6 +4,10 @@
 //! would alternate, and each of the few pays a whole sync. So where far fewer have gathered than usual, a short wait pays, if they come;
 //! where they do not (slow clients, or a machine whose threads wake late), waiting in vain soon becomes rare. A lone writer is never
 //! waited for.
+//!
+//! Measured (2 cores, virtual disk, quiet, acknowledgements per second without and with): 16 writers of 4 KB 95 k and 111 k, 64 of
+//! 100 B 380 k and 445 k, 64 of 4 KB 295 k and 300 k, 512 of 4 KB no difference beyond noise. Waiting for up to half of a sync gained
+//! no more.
 
 use std::time::Duration;
 
