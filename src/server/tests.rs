@@ -196,12 +196,12 @@ fn every_beginning_of_the_log_replays_though_shards_use_each_others_columns() {
             wait_durable(&node, position);
         }
     }
-    let whole = crate::wal::inspect(&dir.path().join("wal"), false).unwrap();
+    let whole = crate::wal::inspect(&dir.path().join("wal"), None, false).unwrap();
     assert_eq!(whole.records, 6 + frames, "one record of births a round");
     let mut seen = BTreeSet::new();
     for groups in 0..=whole.groups as usize {
         let copy = cut(dir.path(), groups);
-        let found = crate::wal::inspect(&copy.path().join("wal"), false).unwrap();
+        let found = crate::wal::inspect(&copy.path().join("wal"), None, false).unwrap();
         let requests: u64 = found.segments.iter().map(|segment| segment.tally.requests).sum();
         let replayed = open(copy.path());
         assert!(recovery::run(&replayed, copy.path(), &never()).unwrap().is_none(), "{groups} groups");

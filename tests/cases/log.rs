@@ -264,7 +264,7 @@ fn move_log_ahead(data_dir: &Path, ms: u64) {
     use ringest::metrics::Metrics;
     use ringest::wal::{self, Kind, Options, Record, Wal};
     let dir = data_dir.join("wal");
-    let found = wal::inspect(&dir, false).unwrap();
+    let found = wal::inspect(&dir, None, false).unwrap();
     let mut records = Vec::new();
     let (mut reader, mut payload) = (found.reader(), Vec::new());
     while let Some(head) = reader.next(&mut payload).unwrap() {
@@ -273,7 +273,8 @@ fn move_log_ahead(data_dir: &Path, ms: u64) {
     assert!(records.len() >= 2, "a birth and a request");
     let owner = found.owner.unwrap();
     wal::remove(&dir).unwrap();
-    let options = Options { dir, owner, bytes_max: 1 << 30, segment_bytes: 64 << 20, disk_reserve: 0, sync: true };
+    let (note, bytes_max) = (data_dir.join("state/log"), 1 << 30);
+    let options = Options { dir, note, owner, bytes_max, segment_bytes: 64 << 20, disk_reserve: 0, sync: true };
     let budget = Budget::new(1 << 30);
     let log = Wal::start(options, &budget, &Metrics::new(&budget), Box::new(|| ())).unwrap();
     for (index, (head, payload)) in records.iter().enumerate() {
