@@ -121,9 +121,10 @@ impl Log {
     fn start(dir: &Path) -> Self {
         let budget = Budget::new(4 << 30);
         let metrics = Metrics::new(&budget);
-        let dir = dir.join("wal");
+        let (dir, note) = (dir.join("wal"), dir.join("note"));
         let options = Options {
             dir,
+            note,
             owner: [0; 8],
             bytes_max: 1 << 30,
             segment_bytes: SEGMENT_BYTES,

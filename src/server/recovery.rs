@@ -12,7 +12,7 @@ use super::node::Node;
 use super::signal::Stop;
 use crate::config::{Config, Durability};
 use crate::lake::{Inspected, OnCommit};
-use crate::wal::{self, Found, Kind, Wal, WalError};
+use crate::wal::{self, Found, Kind, Note, Wal, WalError};
 use crate::write::{Keeper, Keeping, Replay, ReplayError};
 
 /// Size of a full-grown segment.
@@ -68,7 +68,8 @@ pub fn frees_log(keeper: &Arc<Keeper>) -> OnCommit {
 pub fn run(node: &Arc<Node>, data_dir: &Path, signals: &Receiver<Stop>) -> Result<Option<Stop>, ServerError> {
     let Config { durability, wal_skip_damaged, .. } = *node.context.config;
     let dir = data_dir.join("wal");
-    let found = wal::inspect(&dir, wal_skip_damaged)?;
+    let note = data_dir.join("state/log");
+    let found = wal::inspect(&dir, Some(&note), wal_skip_damaged)?;
     report(&found);
     if found.owner.is_some_and(|owner| owner != node.lake.node_id()) {
         return Err(WalError::Foreign { path: dir }.into());
@@ -77,11 +78,13 @@ pub fn run(node: &Arc<Node>, data_dir: &Path, signals: &Receiver<Stop>) -> Resul
     if let Some(stop) = replay(node, &found, epoch, signals)? {
         return Ok(Some(stop));
     }
+    // First, so that a crash in between leaves no claim to what is removed.
+    Note::remove(&note)?;
     keep_damaged(&found)?;
     wal::remove(&dir)?;
     node.context.keeper.open(match durability {
         Durability::Memory => Keeping::Memory(0.into()),
-        Durability::Sync | Durability::Write => Keeping::Log(start_log(node, dir)?),
+        Durability::Sync | Durability::Write => Keeping::Log(start_log(node, dir, note)?),
     });
     // What comes now lies above the replay.
     node.flush_above(epoch);
@@ -166,7 +169,7 @@ fn keep_damaged(found: &Found) -> Result<(), WalError> {
     Ok(())
 }
 
-fn start_log(node: &Arc<Node>, dir: PathBuf) -> Result<Wal, ServerError> {
+fn start_log(node: &Arc<Node>, dir: PathBuf, note: PathBuf) -> Result<Wal, ServerError> {
     let config = &node.context.config;
     // A body and what it brings fit into one segment.
     let body_bytes = config.body_bytes_max + config.body_bytes_max / 4 + (1 << 20);
@@ -174,6 +177,7 @@ fn start_log(node: &Arc<Node>, dir: PathBuf) -> Result<Wal, ServerError> {
     let options = wal::Options {
         disk_reserve: disk_reserve(if dir.exists() { &dir } else { &config.data_dir }),
         dir,
+        note,
         owner: node.lake.node_id(),
         bytes_max: config.wal_bytes_max as u64,
         segment_bytes: segment_bytes as u64,

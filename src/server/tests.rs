@@ -47,6 +47,7 @@ fn node(dir: &Path, faults: &Arc<Faults>) -> (Arc<Node>, [Shard; 2]) {
 fn with_log(node: Arc<Node>, dir: &Path, faults: &Arc<Faults>) -> (Arc<Node>, [Shard; 2]) {
     let options = Options {
         dir: dir.join("wal"),
+        note: dir.join("state/log"),
         owner: node.lake.node_id(),
         bytes_max: 64 << 20,
         segment_bytes: 16 << 20,
@@ -208,12 +209,12 @@ fn every_beginning_of_the_log_replays_though_shards_use_each_others_columns() {
             wait_durable(&node, position);
         }
     }
-    let whole = crate::wal::inspect(&dir.path().join("wal"), false).unwrap();
+    let whole = crate::wal::inspect(&dir.path().join("wal"), None, false).unwrap();
     assert_eq!(whole.records, 6 + frames, "one record of births a round");
     let mut seen = BTreeSet::new();
     for groups in 0..=whole.groups as usize {
         let copy = cut(dir.path(), groups);
-        let found = crate::wal::inspect(&copy.path().join("wal"), false).unwrap();
+        let found = crate::wal::inspect(&copy.path().join("wal"), None, false).unwrap();
         let requests: u64 = found.segments.iter().map(|segment| segment.tally.requests).sum();
         let replayed = open(copy.path());
         assert!(recovery::run(&replayed, copy.path(), &never()).unwrap().is_none(), "{groups} groups");
@@ -268,6 +269,6 @@ fn a_422_that_dropped_every_point_waits_for_the_log_too() {
     faults.set_rule(|_| Fault::None);
     faults.release();
     wait_durable(&node, position);
-    let found = crate::wal::inspect(&dir.path().join("wal"), false).unwrap();
+    let found = crate::wal::inspect(&dir.path().join("wal"), None, false).unwrap();
     assert_eq!(found.segments.iter().map(|segment| segment.tally.requests).sum::<u64>(), 2);
 }

@@ -86,13 +86,13 @@ fn find(data_dir: &Path, skip_damaged: bool) -> Result<Found, WalToolError> {
     if !data_dir.is_dir() {
         return Err(WalToolError::NoDataDir { path: data_dir.to_owned() });
     }
-    let folder = data_dir.join("wal");
-    let mut found = wal::inspect(&folder, skip_damaged);
+    let (folder, note) = (data_dir.join("wal"), data_dir.join("state/log"));
+    let mut found = wal::inspect(&folder, Some(&note), skip_damaged);
     for _ in 1..ATTEMPTS {
         if !matches!(found, Err(WalError::Changed { .. })) {
             break;
         }
-        found = wal::inspect(&folder, skip_damaged);
+        found = wal::inspect(&folder, Some(&note), skip_damaged);
     }
     Ok(found?)
 }

@@ -197,33 +197,33 @@ impl RecordHeader {
     }
 }
 
-fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
+pub(super) fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
-fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
+pub(super) fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut value = [0; 4];
     value.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(value)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut value = [0; 8];
     value.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(value)
 }
 
-fn seal(header: &mut [u8; HEADER_BYTES]) {
+pub(super) fn seal(header: &mut [u8; HEADER_BYTES]) {
     let check = crc32fast::hash(&header[..CHECK]);
     put_u32(header, CHECK, check);
 }
 
 /// The header's bytes, if they are all there and its checksum holds.
-fn sound(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn sound(bytes: &[u8]) -> Option<&[u8]> {
     let header = bytes.get(..HEADER_BYTES)?;
     (crc32fast::hash(&header[..CHECK]) == u32_at(header, CHECK)).then_some(header)
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use super::disk::Backend;
 use super::format::{BLOCK_BYTES, HEADER_BYTES, RECORD_HEADER_BYTES};
 use super::gather::{Gather, Need};
+use super::note::Note;
 use super::segments::{BYTES_MIN, Segment, Segments, Step};
 use super::shared::Shared;
 use super::spares::{self, Maker};
@@ -20,6 +21,8 @@ use crate::metrics::Metrics;
 pub struct Options {
     /// Folder of the segments; made if missing.
     pub dir: PathBuf,
+    /// The note which part of the log must be there, in a folder that exists.
+    pub note: PathBuf,
     /// Written into every segment: the node that the log belongs to.
     pub owner: [u8; 8],
     /// Most bytes of all segments together.
@@ -131,8 +134,9 @@ impl Wal {
         let (maker, backend, first) =
             first(candidates, &options, life, &mut segments).map_err(error("make the log's first segment in", dir))?;
         let disk = backend.disk().map_err(error("write to", dir))?;
-        let writer = Writer::new(disk, life, options.owner, moved, metrics);
-        let shared = Shared::new(Gather::new(budget), segments, first, metrics);
+        let note = Note::create(&options.note, life, &backend).map_err(error("make", &options.note))?;
+        let writer = Writer::new(disk, backend.is_cached(), life, options.owner, moved, metrics);
+        let shared = Shared::new(Gather::new(budget), segments, first, note, metrics);
         let (of_log, of_spares) = (Arc::clone(&shared), Arc::clone(&shared));
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let threads = (
@@ -183,7 +187,14 @@ impl Wal {
         if self.failure().is_some() {
             return;
         }
-        for segment in self.shared.removable(current) {
+        let removable = match self.shared.removable(current) {
+            Ok(removable) => removable,
+            Err(error) => {
+                tracing::warn!(%error, "the log is kept; the next start reads it and removes it");
+                return;
+            }
+        };
+        for segment in removable {
             if let Err(error) = spares::remove(&segment.path) {
                 tracing::warn!(path = %segment.path.display(), %error, "cannot remove a segment of the log; the next start reads it and removes it");
                 return;

@@ -9,6 +9,7 @@ mod disk;
 mod format;
 mod gather;
 mod log;
+mod note;
 mod pace;
 mod read;
 mod segments;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 pub(crate) use disk::faulty::{Fault, Faults, Subject};
 pub use format::Kind;
 pub use log::{NoRoom, Options, Record, Space, Wal};
+pub use note::Note;
 pub use read::{Found, Head, Lost, Reader, Segment, Tally, Torn, has_segments, inspect, remove};
 
 /// Why the log cannot be read or written.
@@ -36,6 +38,16 @@ pub enum WalError {
          --wal-skip-damaged, which goes on without the damaged part and lists what is lost"
     )]
     Damaged { path: PathBuf, offset: u64, what: String },
+    #[error(
+        "a part of the log is missing: {path} {what}; {note} says what must be there. Nothing was changed. Bring the files back, or start \
+         with --wal-skip-damaged, which goes on without them and lists what is lost"
+    )]
+    Missing { path: PathBuf, note: PathBuf, what: String },
+    #[error(
+        "{path} is damaged: neither of its two copies is whole, so it is not known which part of the log must be there. Nothing was changed. \
+         Restore the file together with wal/, or start with --wal-skip-damaged, which takes the log as it is"
+    )]
+    Note { path: PathBuf },
     #[error("{path} was written by a later version of ringest ({what}): start that version")]
     Version { path: PathBuf, what: String },
     #[error(

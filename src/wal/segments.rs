@@ -20,6 +20,8 @@ pub struct Segment {
     pub file: Arc<File>,
     pub path: PathBuf,
     pub bytes: u64,
+    /// Of its first group, once it is entered.
+    pub first_sequence: u64,
     /// The largest of its records.
     pub epoch_max: u64,
     /// The most that a record in it says.
@@ -65,7 +67,9 @@ pub struct Segments {
     closed: VecDeque<Segment>,
     closed_bytes: u64,
     free: VecDeque<Segment>,
-    /// What was told by [`Segments::free`].
+    /// The first group of the segment behind the closed ones; `None` at the end.
+    current: Option<u64>,
+    /// What was told by [`Segments::commit`].
     committed: u64,
     births: u64,
     /// No spare could be made since there was one.
@@ -88,6 +92,7 @@ impl Segments {
             closed: VecDeque::new(),
             closed_bytes: 0,
             free: VecDeque::new(),
+            current: Some(0),
             committed: 0,
             births: 0,
             is_blocked: false,
@@ -179,31 +184,31 @@ impl Segments {
         self.spare.take()
     }
 
-    /// The log thread has left a segment.
-    pub fn close(&mut self, segment: Segment) {
+    /// The log thread has left a segment, for one that begins with the group `current`.
+    pub fn close(&mut self, segment: Segment, current: Option<u64>) {
         self.closed_bytes += segment.bytes;
         self.closed.push_back(segment);
-        self.free_what_may_be();
+        self.current = current;
     }
 
-    /// Everything up to this epoch and so many births are durable elsewhere. Whether a segment was freed.
-    pub fn free(&mut self, committed: u64, births: u64) -> bool {
+    /// Everything up to this epoch and so many births are durable elsewhere.
+    pub fn commit(&mut self, committed: u64, births: u64) {
         self.committed = self.committed.max(committed);
         self.births = self.births.max(births);
-        self.free_what_may_be()
     }
 
-    fn free_what_may_be(&mut self) -> bool {
-        let before = self.free.len();
-        while let Some(segment) = self.closed.pop_front() {
-            if !self.may_go(&segment) {
-                self.closed.push_front(segment);
-                break;
-            }
+    /// How many of the closed segments may go, and the first group of what stays; `None`: nothing stays.
+    pub fn freeable(&self) -> (usize, Option<u64>) {
+        let count = self.closed.iter().take_while(|segment| self.may_go(segment)).count();
+        (count, self.closed.get(count).map_or(self.current, |stays| Some(stays.first_sequence)))
+    }
+
+    /// So many of the closed segments go: what is read after a crash need not begin with them.
+    pub fn free(&mut self, count: usize) {
+        for segment in self.closed.drain(..count) {
             self.closed_bytes -= segment.bytes;
             self.free.push_back(segment);
         }
-        self.free.len() > before
     }
 
     fn may_go(&self, segment: &Segment) -> bool {
@@ -225,9 +230,8 @@ impl Segments {
         self.was_denied || self.closed_bytes >= self.bytes_max / 2
     }
 
-    /// At the end, `current` being left: what is to be removed, in this order.
-    pub fn removable(&mut self, current: Option<Segment>) -> Vec<Segment> {
-        current.into_iter().for_each(|segment| self.close(segment));
+    /// At the end: what is to be removed, in this order.
+    pub fn removable(&mut self) -> Vec<Segment> {
         self.spare.take().into_iter().chain(self.free.drain(..)).collect()
     }
 

@@ -1,12 +1,16 @@
 //! What the callers' threads, the log thread and the thread that makes spares share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::WalError;
 use super::disk::Chunk;
 use super::gather::{Gather, Group, Lacks, Need};
 use super::log::{NoRoom, Record};
+use super::note::Note;
 use super::pace::Pace;
 use super::segments::{Segment, Segments, Step};
 use crate::metrics::Metrics;
@@ -26,6 +30,10 @@ struct State {
 /// What the threads share.
 pub struct Shared {
     state: Mutex<State>,
+    /// Locked before `state`, if both are.
+    note: Mutex<Note>,
+    /// Whether it was said that the note cannot be written.
+    has_complained: AtomicBool,
     /// The log thread sleeps here.
     gathered: Condvar,
     /// The thread that makes spares sleeps here.
@@ -37,11 +45,19 @@ pub struct Shared {
 
 impl Shared {
     /// With a segment to begin in.
-    pub fn new(mut gather: Gather, mut segments: Segments, first: Segment, metrics: &Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        mut gather: Gather,
+        mut segments: Segments,
+        first: Segment,
+        note: Note,
+        metrics: &Arc<Metrics>,
+    ) -> Arc<Self> {
         gather.set_spare(segments.made(first));
         let state = State { gather, segments, awaited: None, is_ending: false };
         Arc::new(Self {
             state: Mutex::new(state),
+            note: Mutex::new(note),
+            has_complained: AtomicBool::new(false),
             gathered: Condvar::new(),
             spare_wanted: Condvar::new(),
             durable: AtomicU64::new(0),
@@ -116,13 +132,42 @@ impl Shared {
     }
 
     pub fn free(&self, committed: u64, births: u64) {
+        let mut note = self.lock_note();
         let mut state = self.lock();
-        let is_freed = state.segments.free(committed, births);
+        state.segments.commit(committed, births);
+        let (count, Some(begin)) = state.segments.freeable() else { return };
+        drop(state);
+        if count == 0 || !self.is_noted(&note.begin(begin), &note) {
+            return;
+        }
+        let mut state = self.lock();
+        state.segments.free(count);
         self.show(&state);
         drop(state);
-        if is_freed {
-            self.spare_wanted.notify_one();
+        self.spare_wanted.notify_one();
+    }
+
+    fn lock_note(&self) -> MutexGuard<'_, Note> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The header of the segment that begins with this group is on disk; with the error comes the note's path.
+    pub fn enter(&self, first_sequence: u64) -> Result<(), (PathBuf, io::Error)> {
+        let mut note = self.lock_note();
+        note.enter(first_sequence).map_err(|error| (note.path().to_owned(), error))
+    }
+
+    /// Whether the note could be written, without which no segment is given up; once it is said why not.
+    fn is_noted(&self, written: &io::Result<()>, note: &Note) -> bool {
+        let Err(error) = written else {
+            self.has_complained.store(false, Ordering::Relaxed);
+            return true;
+        };
+        if !self.has_complained.swap(true, Ordering::Relaxed) {
+            let path = note.path().display();
+            tracing::warn!(%path, %error, "cannot write the note of the log: its segments are kept; trying again");
         }
+        false
     }
 
     pub fn is_tight(&self) -> bool {
@@ -136,9 +181,26 @@ impl Shared {
         self.spare_wanted.notify_one();
     }
 
-    /// When the threads have ended and `current` is left: what is to be removed, in this order.
-    pub fn removable(&self, current: Option<Segment>) -> Vec<Segment> {
-        self.lock().segments.removable(current)
+    /// When the threads have ended and `current` is left: what is to be removed, in this order. The note does not claim it any more.
+    pub fn removable(&self, current: Option<Segment>) -> Result<Vec<Segment>, WalError> {
+        let mut note = self.lock_note();
+        let mut state = self.lock();
+        let is_entered = current.is_some();
+        current.into_iter().for_each(|segment| state.segments.close(segment, None));
+        let (count, begin) = state.segments.freeable();
+        drop(state);
+        match begin.filter(|_| is_entered) {
+            None => Note::remove(note.path())?,
+            Some(_) if count == 0 => {}
+            Some(begin) => note.begin(begin).map_err(|source| WalError::Io {
+                action: "write",
+                path: note.path().to_owned(),
+                source,
+            })?,
+        }
+        let mut state = self.lock();
+        state.segments.free(count);
+        Ok(state.segments.removable())
     }
 
     /// For the log thread: the next group and, if it has its place in a new segment, that. `None` at the end.
@@ -201,12 +263,10 @@ impl Shared {
     }
 
     /// The log thread has left a segment.
-    pub fn close(&self, segment: Segment) {
+    pub fn close(&self, segment: Segment, current: u64) {
         let mut state = self.lock();
-        state.segments.close(segment);
+        state.segments.close(segment, Some(current));
         self.show(&state);
-        drop(state);
-        self.spare_wanted.notify_one();
     }
 
     pub fn poison(&self, failure: Arc<str>) {

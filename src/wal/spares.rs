@@ -52,7 +52,7 @@ impl Maker {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Segment { file, path, bytes, epoch_max: 0, births: 0 })
+        Ok(Segment { file, path, bytes, first_sequence: 0, epoch_max: 0, births: 0 })
     }
 
     /// Real zeros: blocks that were only allocated cost a change of the file's extents with the first write to each.

@@ -19,6 +19,8 @@ use crate::metrics::Metrics;
 /// What a group is written with.
 pub struct Writer {
     disk: Box<dyn Disk>,
+    /// Whether writes are not synced.
+    is_cached: bool,
     life: u64,
     owner: [u8; 8],
     current: Option<Segment>,
@@ -41,6 +43,7 @@ type Failed = (String, io::Error);
 impl Writer {
     pub fn new(
         disk: Box<dyn Disk>,
+        is_cached: bool,
         life: u64,
         owner: [u8; 8],
         moved: Box<dyn Fn() + Send>,
@@ -48,6 +51,7 @@ impl Writer {
     ) -> Self {
         Self {
             disk,
+            is_cached,
             life,
             owner,
             current: None,
@@ -113,7 +117,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on in `next`, whose header is on disk before any group in it is written.
+    /// Goes on in `next`, whose header is on disk, and noted, before any group in it is written.
     fn enter(&mut self, shared: &Shared, next: Segment) -> Result<(), Failed> {
         let header =
             SegmentHeader { life: self.life, first_sequence: self.sequence, owner: self.owner, file_bytes: next.bytes };
@@ -124,11 +128,17 @@ impl Writer {
         self.disk.submit(Write { file, offset: 0, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true });
         let (chunks, result) = self.disk.complete();
         self.header = chunks.into_iter().next();
+        // The note must not reach the disk before the header that it tells of.
+        let result = if self.is_cached { result.and_then(|()| next.file.sync_data()) } else { result };
         result.map_err(|error| (place(&next.path, 0), error))?;
+        let first_sequence = self.sequence;
+        shared
+            .enter(first_sequence)
+            .map_err(|(path, error)| (format!("the note of the log, {}", path.display()), error))?;
         self.offset = BLOCK_BYTES as u64;
-        let fresh = Segment { epoch_max: 0, births: 0, ..next };
+        let fresh = Segment { first_sequence, epoch_max: 0, births: 0, ..next };
         if let Some(left) = self.current.replace(fresh) {
-            shared.close(left);
+            shared.close(left, first_sequence);
         }
         Ok(())
     }

@@ -322,7 +322,7 @@ fn move_log_ahead(data_dir: &Path, ms: u64) {
     use ringest::metrics::Metrics;
     use ringest::wal::{self, Kind, Options, Record, Wal};
     let dir = data_dir.join("wal");
-    let found = wal::inspect(&dir, false).unwrap();
+    let found = wal::inspect(&dir, None, false).unwrap();
     let mut records = Vec::new();
     let (mut reader, mut payload) = (found.reader(), Vec::new());
     while let Some(head) = reader.next(&mut payload).unwrap() {
@@ -331,7 +331,8 @@ fn move_log_ahead(data_dir: &Path, ms: u64) {
     assert!(records.len() >= 2, "a birth and a request");
     let owner = found.owner.unwrap();
     wal::remove(&dir).unwrap();
-    let options = Options { dir, owner, bytes_max: 1 << 30, segment_bytes: 64 << 20, disk_reserve: 0, sync: true };
+    let (note, bytes_max) = (data_dir.join("state/log"), 1 << 30);
+    let options = Options { dir, note, owner, bytes_max, segment_bytes: 64 << 20, disk_reserve: 0, sync: true };
     let budget = Budget::new(1 << 30);
     let log = Wal::start(options, &budget, &Metrics::new(&budget), Box::new(|| ())).unwrap();
     for (index, (head, payload)) in records.iter().enumerate() {
@@ -662,4 +663,94 @@ fn a_node_without_a_log_says_so_and_keeps_none() {
 
 fn segments_if_any(data_dir: &Path) -> usize {
     fs::read_dir(data_dir.join("wal")).map_or(0, Iterator::count)
+}
+
+/// A log of at least three segments, the bodies in it, and the segments in the order of the log.
+fn several_segments() -> (tempfile::TempDir, usize, Vec<PathBuf>) {
+    let node = start(&["--shards", "1", "--wal-size-limit", "64MiB", "--max-body-size", "2MB"]);
+    let mut taken = 0;
+    while used_segments(node.data_dir()).len() < 3 {
+        let body: String = (0..10_000).map(|n| format!("m,body=b{taken} text=\"{n:0>90}\" {n}\n")).collect();
+        node.must_write("d", &body);
+        taken += 1;
+        assert!(taken < 60, "three segments take more than {taken} bodies of a MB");
+    }
+    let dir = node.kill();
+    let used = used_segments(dir.path());
+    (dir, taken, used)
+}
+
+fn used_segments(data_dir: &Path) -> Vec<PathBuf> {
+    let mut used = Vec::new();
+    for path in segments(data_dir) {
+        let mut header = [0; 64];
+        std::io::Read::read_exact(&mut fs::File::open(&path).unwrap(), &mut header).unwrap();
+        if header.starts_with(b"ringwal") {
+            used.push((u64::from_le_bytes(header[24..32].try_into().unwrap()), path));
+        }
+    }
+    used.sort();
+    used.into_iter().map(|(_, path)| path).collect()
+}
+
+/// The start is refused, and `ringest wal verify` says the same.
+fn refused_as_missing(data_dir: &Path) -> String {
+    fs::create_dir_all(data_dir.join("wal")).unwrap();
+    let sentence = refusal(data_dir, &[]);
+    assert!(sentence.contains("a part of the log is missing") && sentence.contains("--wal-skip-damaged"), "{sentence}");
+    let output = ringest("wal").args(["verify", "--data-dir"]).arg(data_dir).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("a part of the log is missing"), "{said}");
+    sentence
+}
+
+#[test]
+fn a_log_with_a_missing_segment_refuses_the_start() {
+    let (dir, taken, used) = several_segments();
+    let aside = dir.path().join("aside");
+    for (segment, says) in [(&used[0], "begins with group"), (&used[2], "holds no segment that begins with group")] {
+        fs::rename(segment, &aside).unwrap();
+        let sentence = refused_as_missing(dir.path());
+        assert!(sentence.contains(says), "{sentence}");
+        fs::rename(&aside, segment).unwrap();
+    }
+    // The whole folder.
+    fs::rename(dir.path().join("wal"), &aside).unwrap();
+    let sentence = refused_as_missing(dir.path());
+    assert!(sentence.contains("holds no segment of life"), "{sentence}");
+    fs::remove_dir(dir.path().join("wal")).unwrap();
+    fs::rename(&aside, dir.path().join("wal")).unwrap();
+    let node = Node::start_in(dir, &LONG);
+    assert_eq!(Lake::read(node.data_dir()).rows("d", "m").len(), taken * 10_000);
+    // The log of this life is the one that counts now, whether it ends in order or not.
+    node.must_write("e", "m f=1 1");
+    let node = Node::start_in(node.kill(), &LONG);
+    node.must_write("e", "m f=2 2");
+    let dir = node.stop();
+    assert!(!dir.path().join("state/log").exists());
+    let node = Node::start_in(dir, &LONG);
+    assert_eq!(Lake::read(node.data_dir()).rows("e", "m").len(), 2);
+}
+
+#[test]
+fn a_missing_segment_can_be_passed_over() {
+    let (dir, taken, used) = several_segments();
+    fs::remove_file(&used[2]).unwrap();
+    let mut node = Node::start_in(dir, &["--wal-skip-damaged"]);
+    let line = node.wait_for_log("a damaged part of the log is passed over");
+    assert!(line.contains("holds no segment that begins with group"), "{line}");
+    let rows = Lake::read(node.data_dir()).rows("d", "m").len();
+    assert!(rows > 0 && rows < taken * 10_000, "{rows}");
+    // All of it.
+    node.must_write("e", "m f=1 1");
+    let dir = node.kill();
+    fs::remove_dir_all(dir.path().join("wal")).unwrap();
+    refused_as_missing(dir.path());
+    let mut node = Node::start_in(dir, &["--wal-skip-damaged"]);
+    let line = node.wait_for_log("a damaged part of the log is passed over");
+    assert!(line.contains("holds no segment of life"), "{line}");
+    node.must_write("e", "m f=2 2");
+    let node = restart(node, &[]);
+    assert_eq!(Lake::read(node.data_dir()).lines("e", "m"), ["f=2.0 2"]);
 }

@@ -181,7 +181,7 @@ fn read_both(dir: &Path) -> (Outcome, Outcome) {
 }
 
 fn read(dir: &Path, skip_damaged: bool) -> Outcome {
-    let found = inspect(dir, skip_damaged)?;
+    let found = inspect(dir, None, skip_damaged)?;
     let mut records = Vec::new();
     let mut payload = Vec::new();
     let mut reader = found.reader();

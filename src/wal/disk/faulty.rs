@@ -21,6 +21,8 @@ pub enum Subject {
     Zeros(u64),
     /// The sync of a segment that was made.
     Sync,
+    /// The note of the log, with its first group and the newest segment's.
+    Note(u64, Option<u64>),
 }
 
 /// What happens to it.
@@ -89,6 +91,25 @@ impl Faults {
     pub fn release(&self) {
         self.lock().is_held = false;
         self.changed.notify_all();
+    }
+
+    /// The note is about to be written.
+    pub fn note(&self, begin: u64, entered: Option<u64>) -> io::Result<()> {
+        match self.ask(Subject::Note(begin, entered)) {
+            Fault::None | Fault::Hold => Ok(()),
+            Fault::Fail(errno) => Err(errno.into()),
+            Fault::Torn(_) | Fault::PowerCut(_) => Err(Errno::IO.into()),
+        }
+    }
+
+    pub fn power_is_off(&self) -> bool {
+        self.lock().power_is_off
+    }
+
+    /// Everything that was done, in order, zeros aside.
+    pub fn order(&self) -> Vec<Subject> {
+        let is_told = |seen: &Subject| !matches!(seen, Subject::Zeros(_) | Subject::Sync);
+        self.lock().seen.iter().copied().filter(is_told).collect()
     }
 
     fn ask(&self, subject: Subject) -> Fault {

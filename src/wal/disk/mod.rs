@@ -93,6 +93,11 @@ impl Backend {
         if sync { &[Self::Uring, Self::Direct, Self::Synced] } else { &[Self::Cached] }
     }
 
+    /// Whether nothing is synced.
+    pub fn is_cached(&self) -> bool {
+        matches!(self, Self::Cached)
+    }
+
     /// For messages.
     pub fn name(&self) -> &'static str {
         match self {

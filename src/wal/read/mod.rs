@@ -13,6 +13,7 @@
 
 mod blocks;
 mod candidate;
+mod claim;
 mod folder;
 mod reader;
 mod scan;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::WalError;
+use super::note::Claim;
 use candidate::Candidate;
 use scan::{End, Run};
 
@@ -143,15 +145,40 @@ impl Losses {
         self.list.push(lost);
         Ok(())
     }
+
+    /// What the note at `note` says that must be there.
+    fn miss(&mut self, note: &Path, lost: Lost) -> Result<(), WalError> {
+        if !self.skip {
+            let Lost { path, what, .. } = lost;
+            return Err(WalError::Missing { path, note: note.to_owned(), what });
+        }
+        self.list.push(lost);
+        Ok(())
+    }
+
+    /// What the note says; nothing if it is damaged.
+    fn read_note(&mut self, note: &Path) -> Result<Option<Claim>, WalError> {
+        match Claim::read(note) {
+            Err(WalError::Note { path }) if self.skip => {
+                let what = "is not whole: it is not known which part of the log must be there".to_owned();
+                self.list.push(Lost { path, offset: 0, bytes: 0, groups: 0, what });
+                Ok(None)
+            }
+            claim => claim,
+        }
+    }
 }
 
-/// Reads and checks all segments in `dir`; a missing folder is an empty log. `skip_damaged`: goes on behind damage and lists it.
+/// Reads and checks all segments in `dir`; a missing folder is an empty log. What the note at `note` says must be there. `skip_damaged`: goes
+/// on behind damage and lists it.
 ///
 /// # Errors
-/// A file cannot be read, is damaged (unless skipped), is of a later version or does not belong here.
-pub fn inspect(dir: &Path, skip_damaged: bool) -> Result<Found, WalError> {
-    let listing = folder::list(dir)?;
+/// A file cannot be read, is damaged or missing (unless skipped), is of a later version or does not belong here.
+pub fn inspect(dir: &Path, note: Option<&Path>, skip_damaged: bool) -> Result<Found, WalError> {
     let mut losses = Losses { skip: skip_damaged, list: Vec::new() };
+    // Before the folder: a running log enters segments meanwhile.
+    let claim = note.map_or(Ok(None), |note| losses.read_note(note))?;
+    let listing = folder::list(dir)?;
     let mut found = Found { ignored: listing.ignored, ..Found::default() };
     let mut lives: BTreeMap<u64, Vec<Candidate>> = BTreeMap::new();
     let mut owner_from: Option<PathBuf> = None;
@@ -177,6 +204,9 @@ pub fn inspect(dir: &Path, skip_damaged: bool) -> Result<Found, WalError> {
     {
         let path = |log: &Log| log.segments[0].path.clone();
         return Err(WalError::Lives { path: path(second), other: path(first) });
+    }
+    if let (Some(note), Some(claim)) = (note, claim) {
+        claim::check(dir, note, &claim, &logs, &mut losses)?;
     }
     for log in logs {
         found.groups += log.tally.groups;
@@ -206,6 +236,10 @@ struct Log {
 }
 
 impl Log {
+    fn life(&self) -> Option<u64> {
+        self.segments.first().map(|segment| segment.life)
+    }
+
     fn read(mut candidates: Vec<Candidate>, losses: &mut Losses) -> Result<Self, WalError> {
         candidates.sort_by_key(|candidate| (candidate.first_sequence.unwrap_or(u64::MAX), candidate.number));
         let mut log = Self::default();

@@ -5,6 +5,7 @@ mod admission;
 mod groups;
 mod image;
 mod life;
+mod note;
 mod poison;
 mod room;
 
@@ -32,7 +33,8 @@ const MIB: u64 = 1 << 20;
 
 pub fn options(dir: &Path) -> Options {
     let (bytes_max, segment_bytes) = (64 * MIB, 16 * MIB);
-    Options { dir: dir.join("wal"), owner: *b"thisnode", bytes_max, segment_bytes, disk_reserve: 0, sync: true }
+    let note = dir.join("note");
+    Options { dir: dir.join("wal"), note, owner: *b"thisnode", bytes_max, segment_bytes, disk_reserve: 0, sync: true }
 }
 
 /// Every way to the disk that this machine has.

@@ -141,7 +141,16 @@ pub(super) fn folder(images: &[&Image]) -> tempfile::TempDir {
 
 /// Inspects the log and reads it, and checks that both passes saw the same.
 pub(super) fn read(dir: &Path, skip_damaged: bool) -> Result<(Found, Vec<Written>), WalError> {
-    let found = inspect(dir, skip_damaged)?;
+    read_with(dir, None, skip_damaged)
+}
+
+/// With a note.
+pub(super) fn read_with(
+    dir: &Path,
+    note: Option<&Path>,
+    skip_damaged: bool,
+) -> Result<(Found, Vec<Written>), WalError> {
+    let found = inspect(dir, note, skip_damaged)?;
     let mut written = Vec::new();
     let mut payload = b"left over".to_vec();
     let mut reader = found.reader();

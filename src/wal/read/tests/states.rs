@@ -256,7 +256,7 @@ fn what_changes_between_the_two_passes_is_noticed() {
         while reader.next(&mut payload)?.is_some() {}
         Ok(())
     };
-    let found = inspect(dir.path(), false).unwrap();
+    let found = inspect(dir.path(), None, false).unwrap();
     assert!(second_pass(&found).is_ok());
     let changed = |bytes: Option<&[u8]>| {
         match bytes {

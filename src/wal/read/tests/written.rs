@@ -14,8 +14,8 @@ fn start(dir: &Path) -> Wal {
     let budget = Budget::new(1 << 28);
     let metrics = Metrics::new(&budget);
     let (bytes_max, segment_bytes) = (12 * MIB, 2 * MIB);
-    let dir = dir.join("wal");
-    let options = Options { dir, owner: OWNER, bytes_max, segment_bytes, disk_reserve: 0, sync: true };
+    let (dir, note) = (dir.join("wal"), dir.join("note"));
+    let options = Options { dir, note, owner: OWNER, bytes_max, segment_bytes, disk_reserve: 0, sync: true };
     Wal::start(options, &budget, &metrics, Box::new(|| {})).unwrap()
 }
 
@@ -103,7 +103,7 @@ fn beside_a_running_log() {
         let is_enough = |read_whole, last, lasted| lasted > Duration::from_secs(2) && read_whole > 2 && last > 100;
         while !is_enough(read_whole, last, started.elapsed()) {
             assert!(started.elapsed() < Duration::from_secs(60), "read whole {read_whole} times, up to {last}");
-            match read(&dir.path().join("wal"), false) {
+            match read_with(&dir.path().join("wal"), Some(&dir.path().join("note")), false) {
                 Ok((_, written)) => {
                     let numbers = numbers(&written);
                     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
