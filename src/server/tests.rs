@@ -39,6 +39,7 @@ fn node(dir: &Path, faults: &Arc<Faults>) -> (Arc<Node>, [Shard; 2]) {
     let node = open(dir);
     let options = Options {
         dir: dir.join("wal"),
+        note: dir.join("state/log"),
         owner: node.lake.node_id(),
         bytes_max: 64 << 20,
         segment_bytes: 16 << 20,
