@@ -309,6 +309,8 @@ fn a_log_whose_replay_was_committed_is_not_published_again() {
         let files = parquet_files(node.data_dir());
         assert_eq!(files.len(), 1);
         let dir = node.kill();
+        // Killed between the commit and the removal of the log, of which the note goes first.
+        fs::remove_file(dir.path().join("state/log")).unwrap();
         segments(dir.path()).iter().for_each(|segment| fs::remove_file(segment).unwrap());
         copy_folder(kept.path(), &wal);
         let node = Node::start_in(dir, &LONG);
@@ -405,10 +407,17 @@ fn a_log_of_another_node_refuses_the_start() {
     fs::rename(&wal, &aside).unwrap();
     fs::create_dir(&wal).unwrap();
     copy_folder(&other.path().join("wal"), &wal);
+    // As it is, the node's own log is missing; with the other's note beside it, its owner tells.
+    let sentence = refusal(dir.path(), &[]);
+    assert!(sentence.contains("a part of the log is missing"), "{sentence}");
+    let (note, own) = (dir.path().join("state/log"), dir.path().join("state/own"));
+    fs::rename(&note, &own).unwrap();
+    fs::copy(other.path().join("state/log"), &note).unwrap();
     let sentence = refusal(dir.path(), &[]);
     assert!(sentence.contains("belongs to another node"), "{sentence}");
     fs::remove_dir_all(&wal).unwrap();
     fs::rename(&aside, &wal).unwrap();
+    fs::rename(&own, &note).unwrap();
     assert_eq!(Lake::read(Node::start_in(dir, &LONG).data_dir()).lines("d", "m"), ["f=1.0 1"]);
 }
 
