@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::{Poll, Waker};
 
 use crossbeam::utils::CachePadded;
@@ -32,6 +32,8 @@ impl Watches {
 
     /// The log's durable position has moved, or the log has failed.
     pub fn log_moved(&self) {
+        // Between what has changed in the log and the looks at who waits; `Waiting::arm` has the other half.
+        fence(Ordering::SeqCst);
         for watch in &self.0 {
             if watch.is_waiting.swap(false, Ordering::SeqCst) {
                 watch.moved.notify_one();
@@ -139,6 +141,7 @@ impl Waiting {
 
     fn arm(&self, node: &Node, shard: usize) {
         node.watches.0[shard].is_waiting.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 }
 

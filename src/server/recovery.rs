@@ -82,12 +82,13 @@ pub fn run(node: &Arc<Node>, data_dir: &Path, signals: &Receiver<Stop>) -> Resul
     Note::remove(&note)?;
     keep_damaged(&found)?;
     wal::remove(&dir)?;
-    node.context.keeper.open(match durability {
+    let keeping = match durability {
         Durability::Memory => Keeping::Memory(0.into()),
         Durability::Sync | Durability::Write => Keeping::Log(start_log(node, dir, note)?),
-    });
-    // What comes now lies above the replay.
+    };
+    // What comes from here on lies above the replay: before anything can come.
     node.flush_above(epoch);
+    node.context.keeper.open(keeping);
     Ok(None)
 }
 
@@ -99,9 +100,10 @@ fn replay(node: &Node, found: &Found, epoch: u64, signals: &Receiver<Stop>) -> R
         scope.spawn(|| {
             select! {
                 recv(signals) -> stop => {
-                    let _ = stopped.set(stop.unwrap_or_default());
-                    // It may be waiting for a disk that takes nothing.
+                    // First: whoever has seen the stop finds the lake closed for this replay. And it may be waiting for a disk that takes
+                    // nothing.
                     node.lake.stop_replay();
+                    let _ = stopped.set(stop.unwrap_or_default());
                 }
                 recv(is_over) -> _ => {}
             }
@@ -116,7 +118,8 @@ fn replay(node: &Node, found: &Found, epoch: u64, signals: &Receiver<Stop>) -> R
     }
 }
 
-fn replay_until(node: &Node, found: &Found, epoch: u64, stopped: &OnceLock<Stop>) -> Result<(), ServerError> {
+/// Replays `found` as `epoch`; once `stopped` is set, commits nothing of it.
+pub fn replay_until(node: &Node, found: &Found, epoch: u64, stopped: &OnceLock<Stop>) -> Result<(), ServerError> {
     let began = Instant::now();
     let skips_damaged = node.context.config.wal_skip_damaged;
     let replay = Replay::new(node.context.clone(), !skips_damaged);
@@ -124,6 +127,10 @@ fn replay_until(node: &Node, found: &Found, epoch: u64, stopped: &OnceLock<Stop>
     if found.records > 0 {
         tracing::info!(bytes = found.bytes, records = found.records, "replaying the log");
         recovery.replay(found)?;
+    }
+    if stopped.get().is_some() {
+        // What was replayed may be a part of the log: with that committed, the next start would pass over the rest.
+        return Ok(());
     }
     node.lake.finish_replay(epoch)?;
     if found.records > 0 {

@@ -5,19 +5,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{never, unbounded};
+use crossbeam::channel::{bounded, never, unbounded};
 use rustix::io::Errno;
 
 use super::lock::DataDir;
 use super::node::{Node, now_ns};
 use super::recovery;
 use super::shard::Shard;
+use super::signal::Stop;
 use crate::budget::{Consumer, Reservation};
 use crate::config::{self, ServeArgs};
 use crate::http::{self, Event};
+use crate::table::COLUMNS_MAX;
 use crate::wal::{Fault, Faults, Options, Subject, Wal};
 use crate::write::{Admit, Keeping, Outcome, Padded, Stamp};
 
@@ -271,4 +273,55 @@ fn a_422_that_dropped_every_point_waits_for_the_log_too() {
     wait_durable(&node, position);
     let found = crate::wal::inspect(&dir.path().join("wal"), None, false).unwrap();
     assert_eq!(found.segments.iter().map(|segment| segment.tally.requests).sum::<u64>(), 2);
+}
+
+/// Two shards whose tables do not know each other's columns can together bear more than a table may have. What was taken is replayed.
+#[test]
+fn a_replay_applies_no_limit_to_what_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, shards) = node(dir.path(), &Faults::new(|_| Fault::None));
+    let each = COLUMNS_MAX / 2 + 100;
+    for (index, shard) in shards.iter().enumerate() {
+        // Opened before the other's columns are born.
+        assert_eq!(write(shard, &format!("m first{index}=1 {index}")).0, 204);
+    }
+    for (index, shard) in shards.iter().enumerate() {
+        let fields: Vec<String> = (0..each).map(|field| format!("f{index}_{field}=1")).collect();
+        let (status, position) = write(shard, &format!("m {} {}", fields.join(","), index + 10));
+        assert_eq!(status, 204);
+        wait_durable(&node, position);
+    }
+    let copy = cut(dir.path(), usize::MAX);
+    let replayed = open(copy.path());
+    assert!(recovery::run(&replayed, copy.path(), &never()).unwrap().is_none());
+    assert_eq!(replayed.context.metrics.rows_written.get(), 4);
+    assert!(replayed.epochs.current() > replayed.lake.progress().borrow().committed, "writes lie above the replay");
+}
+
+/// A stop that comes while a part of the log is replayed must not make that part the whole.
+#[test]
+fn a_replay_that_was_stopped_commits_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, shards) = node(dir.path(), &Faults::new(|_| Fault::None));
+    let (_, position) = write(&shards[0], "m f=1 1");
+    wait_durable(&node, position);
+    let copy = cut(dir.path(), usize::MAX);
+    let stopping = open(copy.path());
+    let (sender, signals) = bounded(1);
+    sender.send(Stop::default()).unwrap();
+    let before = stopping.lake.progress().borrow().committed;
+    // Whether the stop is seen before or after the record is a race; the log is whole in the lake, or nothing of it is.
+    if recovery::run(&stopping, copy.path(), &signals).unwrap().is_some() {
+        let committed = stopping.lake.progress().borrow().committed;
+        assert!(committed == before || stopping.context.metrics.rows_written.get() == 1, "{committed}");
+        assert!(!stopping.context.keeper.is_open());
+    }
+    drop(stopping);
+    let again = open(copy.path());
+    let found = crate::wal::inspect(&copy.path().join("wal"), None, false).unwrap();
+    let stopped = OnceLock::from(Stop::default());
+    let committed = again.lake.committed();
+    let epoch = again.epoch_above(found.epoch_max);
+    recovery::replay_until(&again, &found, epoch, &stopped).unwrap();
+    assert_eq!(again.lake.progress().borrow().committed, committed, "a replay that was stopped is finished");
 }

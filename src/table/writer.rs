@@ -118,6 +118,8 @@ pub struct Writer<'a> {
     /// The run of it that comes next, and its number.
     passed_over: Range<u64>,
     next_verdict: usize,
+    /// Limits (columns of a table, bytes of a string) are applied.
+    judges: bool,
     /// Memory is taken over the limit.
     by_force: bool,
     /// Bytes that the request has taken from the budget, and those of them that births may still use.
@@ -144,13 +146,15 @@ impl Tables {
         if self.memory.try_grow(allowance) { self.open(bucket, catalog, rules, allowance) } else { None }
     }
 
-    /// A writer for a request that has got its verdict before: the points `dropped` are passed over, and no rule is applied. `by_force`: takes
-    /// memory over the limit, for when nobody is left who could give some back.
+    /// A writer for a request that has got its verdict before: the points `dropped` are passed over, and no rule or limit is applied.
+    /// `retention`: of a bucket that nothing but a damaged log has left unborn. `by_force`: takes memory over the limit, for when nobody is left
+    /// who could give some back.
     pub fn replayer<'a>(
         &'a mut self,
         bucket: &'a str,
         catalog: &'a Catalog,
         dropped: Ordinals,
+        retention: Option<Duration>,
         body_bytes: usize,
         by_force: bool,
     ) -> Option<Writer<'a>> {
@@ -161,7 +165,8 @@ impl Tables {
             }
             self.memory.set(self.memory.bytes() + allowance);
         }
-        let mut writer = self.open(bucket, catalog, Rules { time_ns_min: None, retention: None }, allowance)?;
+        let mut writer = self.open(bucket, catalog, Rules { time_ns_min: None, retention }, allowance)?;
+        writer.judges = false;
         writer.by_force = by_force;
         writer.verdict = dropped;
         writer.passed_over = writer.verdict.runs().first().cloned().unwrap_or(NEVER);
@@ -204,6 +209,7 @@ impl Tables {
             verdict: Ordinals::default(),
             passed_over: NEVER,
             next_verdict: 0,
+            judges: true,
             by_force: false,
             granted: allowance,
             allowance,

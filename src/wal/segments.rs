@@ -106,7 +106,7 @@ impl Segments {
         // what a further segment will hold.
         let room = available.saturating_sub(self.unfreed());
         let available = room / 2;
-        let target = self.target(available);
+        let target = self.target(room);
         if let Some(spare) = self.spare.take() {
             if spare.bytes >= target || !is_idle {
                 self.spare = Some(spare);
@@ -117,7 +117,7 @@ impl Segments {
         }
         let grown = self.next_bytes.max(target);
         if let Some(front) = self.free.pop_front() {
-            let can_grow = self.total - front.bytes + grown <= self.bytes_max && grown <= available + front.bytes;
+            let can_grow = self.total - front.bytes + grown <= self.bytes_max && grown <= (room + front.bytes) / 2;
             if front.bytes >= target && (front.bytes >= grown || !can_grow) && front.bytes <= room {
                 return Step::Adopted(self.set_spare(front));
             }
@@ -140,9 +140,9 @@ impl Segments {
     }
 
     /// Bytes that a spare must have: what was asked for, if that can be had.
-    fn target(&self, available: u64) -> u64 {
+    fn target(&self, room: u64) -> u64 {
         let removable = self.spare.iter().chain(&self.free).map(|segment| segment.bytes).sum::<u64>();
-        let reach = (self.bytes_max - self.total).min(available) + removable;
+        let reach = (self.bytes_max - self.total + removable).min((room + removable) / 2);
         let wanted = self.wanted + BLOCK_BYTES as u64;
         if wanted <= reach.min(self.segment_bytes) { wanted.max(BYTES_MIN.min(self.segment_bytes)) } else { BYTES_MIN }
     }
@@ -219,7 +219,7 @@ impl Segments {
     pub fn refused(&mut self, need: u64) {
         self.wanted = self.wanted.max(need);
         // Otherwise the next segment is being made, and a flush would not help.
-        self.was_denied = self.is_blocked;
+        self.was_denied = self.is_blocked || self.spare.as_ref().is_some_and(|spare| spare.usable() < need);
     }
 
     pub fn granted(&mut self) {

@@ -108,7 +108,7 @@ impl Sink for Writer<'_> {
     fn string(&mut self, raw: &[u8], escaped: bool) {
         let mut buffer = std::mem::take(&mut self.unescaped);
         let string = if escaped { unescape_into(raw, &mut buffer) } else { raw };
-        if string.len() > STRING_BYTES_MAX && self.target != Target::Time {
+        if string.len() > STRING_BYTES_MAX && self.target != Target::Time && self.judges {
             self.too_long(string.len());
         } else if let Some(Values::String(values)) = self.values(FieldType::String) {
             values.push(string);
@@ -184,7 +184,7 @@ impl Writer<'_> {
         let key = String::from_utf8_lossy(key);
         let table = &mut self.bucket.tables[number as usize];
         let known = table.tag_by_name.get(&*key).copied();
-        if known.is_none() && table.is_full() {
+        if known.is_none() && self.judges && table.is_full() {
             let (measurement, column) = (table.name.clone(), Box::from(&*key));
             self.reject.get_or_insert(SchemaReject::TooManyColumns { measurement, column });
             // Any pair will do: the point is dropped, and what stands for its series with it.
@@ -227,7 +227,7 @@ impl Writer<'_> {
         let slot = match self.target {
             Target::Field(slot) => slot,
             Target::NewField if self.starved => return None,
-            Target::NewField if self.bucket.tables[self.table as usize].is_full() => {
+            Target::NewField if self.judges && self.bucket.tables[self.table as usize].is_full() => {
                 self.no_room();
                 return None;
             }
