@@ -141,9 +141,16 @@ impl Log {
             }
         });
         let wal = Arc::new(Wal::start(options, &budget, &metrics, moved).unwrap());
-        // Everything may go as soon as its segment is full.
-        wal.free(1, 0);
         drop(started.set(Arc::clone(&wal)));
+        // Everything may go soon after its segment is full, as if the lake had committed it.
+        let freed = Arc::downgrade(&wal);
+        std::thread::spawn(move || {
+            while let Some(wal) = freed.upgrade() {
+                wal.free(1, 0);
+                drop(wal);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
         Self { wal, durable }
     }
 
