@@ -35,4 +35,9 @@ proptest! {
     fn wal_from_any_bytes(data in vec(any::<u8>(), 0..600)) {
         fuzzed::wal::wal(&data);
     }
+
+    #[test]
+    fn records_of_any_sizes_through_the_running_log(data in vec(any::<u8>(), 0..60)) {
+        fuzzed::log_writer::log_writer(&data);
+    }
 }

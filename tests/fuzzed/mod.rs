@@ -5,5 +5,6 @@ pub mod buffer;
 pub mod gunzip;
 pub mod http;
 pub mod line;
+pub mod log_writer;
 pub mod table;
 pub mod wal;
