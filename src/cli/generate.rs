@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
 use crate::tools::workload::{Kind, Workload};
@@ -12,10 +13,10 @@ const LINES_PER_WRITE: usize = 5_000;
 
 #[derive(Debug, clap::Args)]
 pub struct GenerateArgs {
-    /// Shape of the data: cpu (10 tags, 10 integers), devops (nine measurements), iot (floats, gaps).
-    #[arg(value_enum)]
-    kind: KindArg,
-    /// Machines or trucks that report.
+    /// Shape of the data.
+    #[arg(value_parser = kinds())]
+    kind: Kind,
+    /// Machines, trucks or sensors that report.
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     hosts: u32,
     /// Lines to write.
@@ -32,21 +33,10 @@ pub struct GenerateArgs {
     interval: Duration,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum KindArg {
-    Cpu,
-    Devops,
-    Iot,
-}
-
-impl From<KindArg> for Kind {
-    fn from(kind: KindArg) -> Self {
-        match kind {
-            KindArg::Cpu => Self::Cpu,
-            KindArg::Devops => Self::Devops,
-            KindArg::Iot => Self::Iot,
-        }
-    }
+/// The kinds by name, each with what `--help` says of it.
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    let values = Kind::ALL.map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
+    PossibleValuesParser::new(values).try_map(|name| Kind::named(&name).ok_or("no such kind"))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +60,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), GenerateError> {
 fn write_all(args: &GenerateArgs, out: &mut impl Write) -> Result<(), GenerateError> {
     let start_ns = i64::try_from(args.start.as_nanosecond()).map_err(|_| GenerateError::Time)?;
     let interval_ns = i64::try_from(args.interval.as_nanos()).map_err(|_| GenerateError::Time)?;
-    let mut workload = Workload::new(args.kind.into(), args.hosts as usize, args.seed, start_ns, interval_ns);
+    let mut workload = Workload::new(args.kind, args.hosts as usize, args.seed, start_ns, interval_ns);
     let mut text = Vec::new();
     let mut missing = args.lines;
     while missing > 0 {

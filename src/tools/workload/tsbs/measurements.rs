@@ -1,6 +1,8 @@
 //! The measurements of TSBS: names and order of its tags and fields, and how their values walk.
 
-use super::{Field, Form, Measurement, Random, Walk};
+use super::Measurement;
+use crate::tools::workload::field::{Field, Form, Walk};
+use crate::tools::workload::random::Random;
 
 const GIB: i64 = 1 << 30;
 
