@@ -43,12 +43,7 @@ impl Node {
     }
 
     fn sealed(&mut self, body: Padded<'_>) -> Vec<SealedTable> {
-        let options = line::Options {
-            kernel: Kernel::fastest(),
-            precision: Precision::Nanosecond,
-            default_time_ns: 0,
-            utf8: true,
-        };
+        let options = line::Options { kernel: Kernel::fastest(), precision: Precision::Nanosecond, default_time_ns: 0 };
         let rules = Rules { time_ns_min: None, retention: None };
         let mut writer = self.tables.writer("bench", &self.catalog, rules, body.len()).unwrap();
         assert!(matches!(line::parse(body, options, &mut writer), Outcome::Complete { .. }));

@@ -1,76 +1,214 @@
-//! Line protocol to committed columns, beside a newline count (what memory allows) and the crate `influxdb-line-protocol` (which only parses).
+//! Line protocol to committed columns, beside a newline count (what memory allows) and the crate `influxdb-line-protocol` (which only
+//! parses), all in one process on one core.
+//!
+//! ```text
+//! cargo bench --bench line                    every data set, every kernel
+//! cargo bench --bench line -- cpu devops      some data sets
+//!   --kernel NAME   one kernel: avx512, avx2, sse2, portable
+//!   --rounds N      rounds of each contender (5)
+//!   --check         exit code 1 if a target is missed (the table in line/targets.rs)
+//!   --json          one JSON object per data set
+//!   --test          a little of everything, once
+//! cargo bench --bench line -- --list          names of the data sets
+//! cargo bench --bench line -- --count cpu     body to columns once, for scripts/count-instructions
+//! ```
+//!
+//! A data set is 128 MiB (`series`: a million lines) of generated lines in bodies of about 1 MiB (`one-line`: of one line), all of them in
+//! memory: each pass reads each body once, so that it comes from memory and not from a cache, for every contender alike. Contenders take
+//! turns, round by round. Shown are the best round and, in brackets, the median, in GB/s (10^9 bytes) of processor time of this thread,
+//! and million lines per second of the best round. Every pass begins with an empty shard: what learning series and fields costs is in it.
+//! Before a pass of ringest's stands another one that is not timed, so that the allocator holds as much memory as under a steady load:
+//! else the contender that comes first would pay the kernel for it.
+//!
+//! - scan: the kernel counts the delimiters of the bodies, without any prediction;
+//! - parse: the parser, its check that a body is UTF-8 included, with a sink that foresees series and fields as the tables do (but looks
+//!   names up with a plain hash map) and stores no values;
+//! - columns: the parser into the shard's tables, and commit; every 250 000 rows the tables are sealed and dropped;
+//! - the crate: every line parsed, every part of it looked at; that the text is UTF-8 is known to it beforehand.
+//!
+//! A line is on the fast path if neither its series nor one of its fields had to be looked up by name.
 #![allow(clippy::unwrap_used)]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+#[path = "line/clock.rs"]
+mod clock;
+#[path = "line/contenders.rs"]
+mod contenders;
+#[path = "line/data.rs"]
+mod data;
+#[path = "line/report.rs"]
+mod report;
+#[path = "line/sinks.rs"]
+mod sinks;
+#[path = "line/targets.rs"]
+mod targets;
 
-use ringest::budget::Budget;
-use ringest::catalog::Catalog;
-use ringest::decode::is_utf8;
-use ringest::line::{self, Kernel, Options, Outcome, Padded, Precision};
-use ringest::table::{Rules, Tables, Unlogged};
-use ringest::tools::workload::{Kind, Workload};
+use std::process::ExitCode;
 
-/// 2026-01-01, ten seconds between points, 100 hosts.
-fn body(kind: Kind, lines: usize) -> Vec<u8> {
-    let mut body = Vec::new();
-    Workload::new(kind, 100, 1, 1_767_225_600_000_000_000, 10_000_000_000).write_lines(lines, &mut body);
-    body
+use ringest::line::Kernel;
+
+use clock::{cpu_time, pin};
+use contenders::Shard;
+use data::{Bodies, DATA_SETS, DataSet};
+use report::{Measured, Task};
+use targets::TARGETS;
+
+/// As in the program, for every contender.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct Arguments {
+    sets: Vec<DataSet>,
+    kernels: Vec<Kernel>,
+    rounds: usize,
+    check: bool,
+    json: bool,
+    test: bool,
+    list: bool,
+    count: Option<DataSet>,
 }
 
-/// One request of 5 000 lines after another into one shard's tables, sealed every 50 requests.
-struct Shard {
-    catalog: Catalog,
-    tables: Tables,
-    requests: u64,
-}
-
-impl Shard {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let budget = Budget::new(8 << 30);
-        Self { catalog: Catalog::open(dir.path(), 0).unwrap(), tables: Tables::new(&budget), requests: 0 }
-    }
-
-    fn write(&mut self, body: Padded<'_>, kernel: Kernel) -> u64 {
-        self.requests += 1;
-        if self.requests.is_multiple_of(50) {
-            drop(self.tables.seal());
+impl Arguments {
+    fn read() -> Result<Self, String> {
+        let mut read = Self {
+            sets: Vec::new(),
+            kernels: Kernel::available(),
+            rounds: 5,
+            check: false,
+            json: false,
+            test: false,
+            list: false,
+            count: None,
+        };
+        let set = |name: &str| DataSet::named(name).ok_or(format!("there is no data set {name}"));
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--kernel" => {
+                    let name = value()?;
+                    let kernel = Kernel::named(&name);
+                    read.kernels = vec![kernel.ok_or(format!("this processor has no kernel {name}"))?];
+                }
+                "--rounds" => read.rounds = value()?.parse().map_err(|_| "--rounds needs a number")?,
+                "--count" => read.count = Some(set(&value()?)?),
+                "--list" => read.list = true,
+                "--check" => read.check = true,
+                "--json" => read.json = true,
+                "--test" => (read.test, read.rounds) = (true, 1),
+                "--bench" => {} // from cargo
+                name => read.sets.push(set(name)?),
+            }
         }
-        let options =
-            Options { kernel, precision: Precision::Nanosecond, default_time_ns: 0, utf8: is_utf8(body.as_bytes()) };
-        let rules = Rules { time_ns_min: None, retention: None };
-        let mut writer = self.tables.writer("bench", &self.catalog, rules, body.len()).unwrap();
-        assert!(matches!(line::parse(body, options, &mut writer), Outcome::Complete { .. }));
-        writer.commit(&mut Unlogged(self.requests)).unwrap().points
+        if read.sets.is_empty() {
+            read.sets = DATA_SETS.to_vec();
+        }
+        Ok(read)
     }
 }
 
-fn line_protocol(criterion: &mut Criterion) {
-    for (name, kind) in [("cpu", Kind::Cpu), ("devops", Kind::Devops), ("iot", Kind::Iot)] {
-        let text = String::from_utf8(body(kind, 5_000)).unwrap();
-        let mut padded = text.clone().into_bytes();
-        let padded = Padded::from_vec(&mut padded);
-        let mut group = criterion.benchmark_group(name);
-        group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function("newlines (memchr)", |bench| {
-            bench.iter(|| memchr::memchr_iter(b'\n', text.as_bytes()).count());
-        });
-        for kernel in Kernel::available() {
+fn main() -> ExitCode {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.list {
+        DATA_SETS.iter().for_each(|set| println!("{}", set.name));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(set) = arguments.count {
+        count(&set, arguments.kernels[0]);
+        return ExitCode::SUCCESS;
+    }
+    // As in a node. Without the lake the allocator keeps its own time.
+    #[cfg(feature = "lake")]
+    ringest::budget::limit_freed_memory(contenders::BUDGET_BYTES);
+    let core = pin();
+    if !arguments.json {
+        println!("core {core}; GB/s: best round (median), then million lines per second");
+    }
+    let mut missed = false;
+    for set in &arguments.sets {
+        let measured = measure(set, &arguments);
+        if arguments.json {
+            println!("{}", measured.to_json());
+        } else {
+            println!("{measured}");
+        }
+        if arguments.check {
+            for verdict in TARGETS.iter().filter_map(|target| target.judge(&measured)) {
+                eprintln!("{} {}", if verdict.kept { "kept:  " } else { "MISSED:" }, verdict.text);
+                missed |= !verdict.kept;
+            }
+        }
+    }
+    ExitCode::from(u8::from(missed))
+}
+
+fn measure(set: &DataSet, arguments: &Arguments) -> Measured {
+    let bodies = set.bodies(arguments.test);
+    let mut tasks = vec![Task::Newlines, Task::Crate];
+    for kernel in &arguments.kernels {
+        let name = kernel.name();
+        tasks.extend([Task::Scan(name), Task::Parse(name), Task::Columns(name)]);
+    }
+    let foreseen = Shard::new().foreseen(&bodies, arguments.kernels[0]);
+    let mut measured = Measured {
+        set: set.name,
+        bytes: bodies.bytes,
+        lines: bodies.lines,
+        bodies: bodies.len(),
+        foreseen: foreseen as f64 / bodies.lines as f64,
+        times: tasks.into_iter().map(|task| (task, Vec::new())).collect(),
+    };
+    for _ in 0..arguments.rounds {
+        for (task, times) in &mut measured.times {
+            if matches!(task, Task::Parse(_) | Task::Columns(_)) && !arguments.test {
+                perform(*task, &bodies, &mut Shard::new());
+            }
             let mut shard = Shard::new();
-            group.bench_function(BenchmarkId::new("columns", kernel.name()), |bench| {
-                bench.iter(|| shard.write(padded, kernel));
-            });
+            let mut lines = 0;
+            times.push(cpu_time(|| lines = perform(*task, &bodies, &mut shard)));
+            assert_eq!(lines, bodies.lines as u64, "{task} of {}", set.name);
         }
-        group.bench_function("influxdb-line-protocol (parse only)", |bench| {
-            bench.iter(|| influxdb_line_protocol::parse_lines(&text).filter(Result::is_ok).count());
-        });
-        group.finish();
+    }
+    measured
+}
+
+/// One pass over the bodies. Returns how many lines it found.
+fn perform(task: Task, bodies: &Bodies, shard: &mut Shard) -> u64 {
+    let kernel = |name| Kernel::named(name).unwrap();
+    match task {
+        Task::Newlines => contenders::newlines(bodies),
+        Task::Crate => contenders::crate_parse(bodies),
+        Task::Scan(name) => {
+            contenders::scan(bodies, kernel(name));
+            bodies.lines as u64
+        }
+        Task::Parse(name) => contenders::parse(bodies, kernel(name)),
+        Task::Columns(name) => shard.columns(bodies, kernel(name)),
     }
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default().warm_up_time(std::time::Duration::from_millis(500)).measurement_time(std::time::Duration::from_secs(2)).sample_size(20);
-    targets = line_protocol
+/// Of a set whose instructions are counted: enough for every path, little enough for a processor in software.
+const COUNTED_BYTES: usize = 6 << 20;
+
+/// Body to columns once, with tables that know as many lines already. Prints what was counted.
+fn count(set: &DataSet, kernel: Kernel) {
+    let mut stream = set.stream();
+    let before = set.next_bytes(&mut stream, COUNTED_BYTES);
+    let bodies = set.next_bytes(&mut stream, COUNTED_BYTES);
+    let mut shard = Shard::new();
+    shard.columns_between_seals(&before, kernel);
+    let points = counted(&mut shard, &bodies, kernel);
+    assert_eq!(points, bodies.lines as u64);
+    println!("{} {} {} {}", set.name, kernel.name(), bodies.bytes, bodies.lines);
 }
-criterion_main!(benches);
+
+/// The function whose instructions scripts/count-instructions counts, by this name.
+#[inline(never)]
+fn counted(shard: &mut Shard, bodies: &Bodies, kernel: Kernel) -> u64 {
+    shard.columns_between_seals(bodies, kernel)
+}

@@ -46,6 +46,7 @@ impl Durability {
 pub enum Simd {
     /// The fastest that the processor has.
     Auto,
+    Avx512,
     Avx2,
     Sse2,
     Portable,
@@ -310,8 +311,8 @@ options! {
     /// Kernel that scans line protocol; auto takes the fastest that the processor has.
     simd: Simd = Setting {
         key: "simd",
-        placeholder: "auto|avx2|sse2|portable",
-        accepts: "auto, avx2, sse2 or portable",
+        placeholder: "auto|avx512|avx2|sse2|portable",
+        accepts: "auto, avx512, avx2, sse2 or portable",
         default: DefaultValue::Fixed("auto"),
         parse: value::simd,
         show: value::show_simd,

@@ -1,4 +1,4 @@
-//! Bodies as sent to bodies as parsed: gzip (RFC 1952) and the UTF-8 check.
+//! Bodies as sent to bodies as parsed: gzip (RFC 1952).
 
 use std::ptr::NonNull;
 
@@ -128,11 +128,6 @@ impl Drop for Gunzip {
         // SAFETY: allocated by `new`, freed once.
         unsafe { sys::libdeflate_free_decompressor(self.decompressor.as_ptr()) }
     }
-}
-
-/// Whether `body` is UTF-8.
-pub fn is_utf8(body: &[u8]) -> bool {
-    simdutf8::basic::from_utf8(body).is_ok()
 }
 
 #[cfg(test)]

@@ -67,6 +67,15 @@ pub struct Table {
     pub fields: Vec<Column<FieldType>>,
 }
 
+impl Table {
+    /// The columns that could not keep their name: column and name.
+    pub fn renamed(&self) -> impl Iterator<Item = (&str, &str)> {
+        let tags = self.tags.iter().map(|tag| (&*tag.parquet, &*tag.name));
+        let fields = self.fields.iter().map(|field| (&*field.parquet, &*field.name));
+        tags.chain(fields).filter(|(column, name)| column != name)
+    }
+}
+
 /// A tag (`T` = `()`) or field (`T` = its type).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column<T> {

@@ -61,7 +61,7 @@ pub enum BirthDamage {
 /// What of the catalog is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
-    /// Of the file.
+    /// Of the file; 0 if there is none.
     pub bytes: u64,
     /// So many births, counted since the catalog began.
     pub births: u64,
@@ -71,7 +71,8 @@ pub struct Saved {
 #[derive(Debug)]
 pub struct Catalog {
     known: Mutex<Known>,
-    log: Mutex<Log>,
+    /// `None` if the catalog is kept in memory only.
+    log: Option<Mutex<Log>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +109,12 @@ impl Catalog {
         for record in records {
             known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
         }
-        Ok(Self { known: Mutex::new(known), log: Mutex::new(log) })
+        Ok(Self { known: Mutex::new(known), log: Some(Mutex::new(log)) })
+    }
+
+    /// A catalog without a file: it lives as long as its process needs it.
+    pub fn in_memory() -> Self {
+        Self { known: Mutex::default(), log: None }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -152,6 +158,9 @@ impl Catalog {
             known.describe(bucket, before).iter().for_each(|birth| birth.encode(&mut record));
             queue(&record, known.births);
         }
+        if self.log.is_none() {
+            known.unsaved.clear();
+        }
         Ok(born)
     }
 
@@ -181,13 +190,14 @@ impl Catalog {
         self.known().births
     }
 
-    /// Makes all births so far durable.
+    /// Makes all births so far durable; without a file there is nothing to do.
     ///
     /// # Errors
     /// The write or the sync failed; after a failed sync every later call fails too.
     pub fn save(&self) -> io::Result<Saved> {
+        let Some(log) = &self.log else { return Ok(Saved { bytes: 0, births: self.births() }) };
         // Held over the write: a second caller must not return before the records that it relies on are durable.
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         let (unsaved, births) = {
             let mut known = self.known();
             (std::mem::take(&mut known.unsaved), known.births)
@@ -420,5 +430,32 @@ mod tests {
         let again = catalog.save().unwrap();
         assert_eq!(again.births, 4);
         assert!(again.bytes > saved.bytes);
+    }
+
+    #[test]
+    fn a_catalog_in_memory_bears_like_one_with_a_file_and_holds_no_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalogs = [Catalog::open(dir.path(), 0).unwrap(), Catalog::in_memory()];
+        let bear = |catalog: &Catalog, fields: &[(&'static str, FieldType)]| {
+            let fields = fields.iter().map(|(name, kind)| FieldBirth { name, kind: *kind }).collect();
+            let tables = vec![TableBirth { measurement: "m", tags: vec!["host"], fields }];
+            let mut queued = Vec::new();
+            let born = catalog.bear(&Births { bucket: "b", retention: None, tables }, |record, births| {
+                queued.push((record.to_vec(), births));
+            });
+            (born.map(|born| born[0].fields.clone()), queued)
+        };
+        for fields in [
+            &[("host", FieldType::Float), ("Host", FieldType::Integer)][..],
+            &[("v", FieldType::Boolean), ("Host", FieldType::Integer)],
+            &[("w", FieldType::Boolean), ("v", FieldType::String)],
+        ] {
+            assert_eq!(bear(&catalogs[0], fields), bear(&catalogs[1], fields));
+        }
+        let tables = catalogs.each_ref().map(|catalog| catalog.find("b", "m").unwrap());
+        assert_eq!((&tables[0].tags, &tables[0].fields), (&tables[1].tags, &tables[1].fields));
+        assert_eq!(tables[1].fields[0].parquet, "host_field".into());
+        assert!(catalogs[1].known().unsaved.is_empty());
+        assert_eq!(catalogs[1].save().unwrap(), Saved { bytes: 0, births: catalogs[0].births() });
     }
 }

@@ -140,7 +140,8 @@ pub fn yes_or_no(text: &str) -> Result<bool, Fault> {
 }
 
 pub fn simd(text: &str) -> Result<Simd, Fault> {
-    let (simd, present) = match choice(text, &["auto", "avx2", "sse2", "portable"])? {
+    let (simd, present) = match choice(text, &["auto", "avx512", "avx2", "sse2", "portable"])? {
+        "avx512" => (Simd::Avx512, processor_has_avx512()),
         "avx2" => (Simd::Avx2, processor_has_avx2()),
         "sse2" => (Simd::Sse2, cfg!(target_arch = "x86_64")),
         "portable" => (Simd::Portable, true),
@@ -153,9 +154,22 @@ pub fn simd(text: &str) -> Result<Simd, Fault> {
     }
 }
 
+fn processor_has_avx512() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return processor_has_avx2()
+        && std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 fn processor_has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return std::is_x86_feature_detected!("avx2");
+    return std::is_x86_feature_detected!("avx2")
+        && std::is_x86_feature_detected!("bmi1")
+        && std::is_x86_feature_detected!("bmi2")
+        && std::is_x86_feature_detected!("popcnt");
     #[cfg(not(target_arch = "x86_64"))]
     return false;
 }
@@ -163,6 +177,7 @@ fn processor_has_avx2() -> bool {
 pub fn show_simd(simd: &Simd) -> String {
     match simd {
         Simd::Auto => "auto",
+        Simd::Avx512 => "avx512",
         Simd::Avx2 => "avx2",
         Simd::Sse2 => "sse2",
         Simd::Portable => "portable",

@@ -13,7 +13,7 @@ use parquet::schema::types::{Type, TypePtr};
 
 use crate::budget::Reservation;
 use crate::catalog::{FieldType, Table};
-use crate::table::{FieldColumn, Strings, Values};
+use crate::table::{Booleans, Floats, Integers, Strings, Values};
 
 use super::chunk::{ChunkWriter, Shape};
 use super::column::{self, IntegerKind};
@@ -140,11 +140,8 @@ fn sorting(table: &Table) -> Vec<SortingColumn> {
 fn pairs(input: &Input<'_>) -> [(&'static str, String); 6] {
     let table = input.table;
     let tags: Vec<&str> = tag_order(table).into_iter().map(|tag| &*table.tags[tag].parquet).collect();
-    let tag_names = table.tags.iter().map(|tag| (&tag.parquet, &tag.name));
-    let names = tag_names.chain(table.fields.iter().map(|field| (&field.parquet, &field.name)));
-    let renamed = names.filter(|(parquet, name)| parquet != name);
     let renamed: serde_json::Map<String, serde_json::Value> =
-        renamed.map(|(parquet, name)| (parquet.to_string(), name.to_string().into())).collect();
+        table.renamed().map(|(column, name)| (column.to_owned(), name.into())).collect();
     let json = |value: serde_json::Value| value.to_string();
     [
         ("ringest.bucket", table.bucket.name.to_string()),
@@ -243,56 +240,57 @@ impl Encoder<'_> {
         if let Plan::Empty = plan {
             return chunks.nulls(rows.len());
         }
-        let columns: Vec<Option<&FieldColumn>> =
-            self.input.parts.iter().map(|part| part.field(ordinal as u32)).collect();
+        let columns: Vec<Option<&Values>> =
+            self.input.parts.iter().map(|part| part.field(ordinal as u32).map(|column| &column.values)).collect();
         let count = rows.len();
         let shape = |filled| Shape { rows: count, filled, required: false };
         match self.input.table.fields[ordinal].kind {
             FieldType::Float => {
-                let slices = typed(&columns, |values| if let Values::Float(values) = values { values } else { &[] });
-                let out = &mut self.scratch.floats;
-                let filled = gather.column(plan, rows, |part, index| slices[part][index], out);
+                let (none, out) = (Floats::default(), &mut self.scratch.floats);
+                let stored = by_part(&columns, |values| match values {
+                    Some(Values::Float(values)) => values,
+                    _ => &none,
+                });
+                let filled = gather.column(plan, rows, &stored, out);
                 column::floats(chunks, shape(&filled), out)
             }
-            FieldType::Integer => {
-                let slices = typed(&columns, |values| if let Values::Integer(values) = values { values } else { &[] });
-                let out = &mut self.scratch.integers;
-                let filled = gather.column(plan, rows, |part, index| slices[part][index], out);
-                column::integers(chunks, shape(&filled), out, IntegerKind::Signed)
-            }
-            FieldType::Unsigned => {
-                let slices = typed(&columns, |values| if let Values::Unsigned(values) = values { values } else { &[] });
-                let out = &mut self.scratch.integers;
-                // Parquet keeps UINT_64 in the bits of an INT64.
-                let filled = gather.column(plan, rows, |part, index| slices[part][index] as i64, out);
-                column::integers(chunks, shape(&filled), out, IntegerKind::Unsigned)
+            FieldType::Integer | FieldType::Unsigned => {
+                let (none, out) = (Integers::default(), &mut self.scratch.integers);
+                // Parquet keeps UINT_64 in the bits of an INT64, as the column does.
+                let stored = by_part(&columns, |values| match values {
+                    Some(Values::Integer(values) | Values::Unsigned(values)) => values,
+                    _ => &none,
+                });
+                let filled = gather.column(plan, rows, &stored, out);
+                let unsigned = self.input.table.fields[ordinal].kind == FieldType::Unsigned;
+                let kind = if unsigned { IntegerKind::Unsigned } else { IntegerKind::Signed };
+                column::integers(chunks, shape(&filled), out, kind)
             }
             FieldType::Boolean => {
-                let slices = typed(&columns, |values| if let Values::Boolean(values) = values { values } else { &[] });
-                let out = &mut self.scratch.booleans;
-                let filled = gather.column(plan, rows, |part, index| slices[part][index], out);
+                let (none, out) = (Booleans::default(), &mut self.scratch.booleans);
+                let stored = by_part(&columns, |values| match values {
+                    Some(Values::Boolean(values)) => values,
+                    _ => &none,
+                });
+                let filled = gather.column(plan, rows, &stored, out);
                 column::booleans(chunks, shape(&filled), out)
             }
             FieldType::String => {
-                let empty = Strings::default();
-                let strings: Vec<&Strings> = columns
-                    .iter()
-                    .map(|column| match column.map(|column| &column.values) {
-                        Some(Values::String(strings)) => strings,
-                        _ => &empty,
-                    })
-                    .collect();
-                let mut out: Vec<&[u8]> = Vec::new();
-                let filled = gather.column(plan, rows, |part, index| strings[part].get(index), &mut out);
+                let (none, mut out) = (Strings::default(), Vec::new());
+                let stored = by_part(&columns, |values| match values {
+                    Some(Values::String(values)) => values,
+                    _ => &none,
+                });
+                let filled = gather.column(plan, rows, &stored, &mut out);
                 column::strings(chunks, shape(&filled), &out)
             }
         }
     }
 }
 
-/// The values of a column by part; a part without the column gets an empty slice.
-fn typed<'a, T>(columns: &[Option<&'a FieldColumn>], values: impl Fn(&'a Values) -> &'a [T]) -> Vec<&'a [T]> {
-    columns.iter().map(|column| column.map_or(&[][..], |column| values(&column.values))).collect()
+/// The values of a column by part, as their type.
+fn by_part<'a, T>(columns: &[Option<&'a Values>], typed: impl Fn(Option<&'a Values>) -> &'a T) -> Vec<&'a T> {
+    columns.iter().map(|values| typed(*values)).collect()
 }
 
 fn refill<T>(to: &mut Vec<T>, values: impl Iterator<Item = T>) {

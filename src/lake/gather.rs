@@ -6,9 +6,9 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::table::{FieldColumn, Presence, Values};
+use crate::table::{Chunked, FieldColumn, Move, Packed, Presence, Strings, Values};
 
-use super::partition::{DayPart, count};
+use super::partition::DayPart;
 use super::sort::{GROUP_ROWS, Sorted};
 
 /// A column with fewer values than one row in eight is gathered value by value instead of row by row.
@@ -35,17 +35,47 @@ pub(super) struct Gather<'a> {
     sorted: &'a Sorted,
     /// By part and row: its position. Made when the first sparse column asks.
     positions: OnceLock<Vec<Vec<u32>>>,
-    /// By row group and part, for jobs without repeated points. Made when the first dense column asks.
+    /// By row group and part: which row of the part goes to which of the group, ascending; for jobs without repeated points. Made when the first dense column asks.
     groups: OnceLock<Vec<Vec<Vec<Move>>>>,
     /// Where row groups end.
     ends: Vec<usize>,
 }
 
-/// A row of a part goes to this row of the row group.
-#[derive(Clone, Copy)]
-struct Move {
-    from: u32,
-    to: u32,
+/// The values of a column in one part.
+pub(super) trait Stored: Copy {
+    type Value: Copy + Default;
+
+    /// Value `index`.
+    fn value(self, index: usize) -> Self::Value;
+
+    /// Writes values to places of `out`; `moves` ascend by the value.
+    fn scatter(self, moves: &[Move], out: &mut [Self::Value]);
+}
+
+impl<P: Packed> Stored for &Chunked<P> {
+    type Value = P::Value;
+
+    #[inline]
+    fn value(self, index: usize) -> P::Value {
+        self.get(index)
+    }
+
+    fn scatter(self, moves: &[Move], out: &mut [P::Value]) {
+        self.scatter(moves, out);
+    }
+}
+
+impl<'a> Stored for &'a Strings {
+    type Value = &'a [u8];
+
+    #[inline]
+    fn value(self, index: usize) -> &'a [u8] {
+        self.get(index)
+    }
+
+    fn scatter(self, moves: &[Move], out: &mut [&'a [u8]]) {
+        moves.iter().for_each(|Move { from, to }| out[*to as usize] = self.get(*from as usize));
+    }
 }
 
 /// How to find the values of one column; lives as long as the job, so that every row group uses it again.
@@ -53,7 +83,7 @@ pub(super) enum Plan<'a> {
     /// No row has a value.
     Empty,
     /// By part.
-    Dense(Vec<Lookup>),
+    Dense(Vec<Lookup<'a>>),
     /// By part.
     Sparse(Vec<Option<&'a FieldColumn>>),
 }
@@ -69,23 +99,28 @@ impl Plan<'_> {
 }
 
 /// From a row of a part to the index of its value.
-pub(super) enum Lookup {
+pub(super) enum Lookup<'a> {
     /// The part has no value in this column.
     Missing,
     /// Value i belongs to row i; the first rows, so many, have one.
     Prefix(u32),
+    /// Value i belongs to this row: for jobs whose rows all go to one row group, none of them written twice.
+    Rows(&'a [u32]),
     /// A bit per row, and by word of bits how many values lie before it.
     Bits { words: Vec<u64>, before: Vec<u32> },
 }
 
-impl Lookup {
-    fn new(part: &DayPart, column: Option<&FieldColumn>) -> Self {
+impl<'a> Lookup<'a> {
+    fn new(part: &DayPart, column: Option<&'a FieldColumn>, one_group: bool) -> Self {
         let Some(column) = column else {
             return Self::Missing;
         };
         let Presence::Sparse(rows) = &column.presence else {
-            return Self::Prefix(count(&column.values) as u32);
+            return Self::Prefix(column.values.len() as u32);
         };
+        if one_group {
+            return Self::Rows(rows);
+        }
         let mut words = vec![0u64; part.rows().div_ceil(64)];
         for row in rows {
             words[*row as usize / 64] |= 1 << (row % 64);
@@ -100,11 +135,30 @@ impl Lookup {
         Self::Bits { words, before }
     }
 
+    /// From moves of rows to moves of values, which are put into `found` if they are others.
+    fn moves<'m>(&self, moves: &'m [Move], found: &'m mut Vec<Move>) -> &'m [Move] {
+        found.clear();
+        match self {
+            Self::Missing => {}
+            Self::Prefix(values) => return &moves[..moves.partition_point(|one| one.from < *values)],
+            // All rows of the part move: move r is that of row r.
+            Self::Rows(rows) => {
+                found.extend((0..).zip(*rows).map(|(from, row)| Move { from, to: moves[*row as usize].to }));
+            }
+            Self::Bits { .. } => {
+                let of_value = |one: &Move| self.find(one.from).map(|index| Move { from: index as u32, to: one.to });
+                found.extend(moves.iter().filter_map(of_value));
+            }
+        }
+        found
+    }
+
     #[inline]
     fn find(&self, row: u32) -> Option<usize> {
         match self {
             Self::Missing => None,
             Self::Prefix(values) => (row < *values).then_some(row as usize),
+            Self::Rows(rows) => rows.binary_search(&row).ok(),
             Self::Bits { words, before } => {
                 let (word, bit) = (words[row as usize / 64], row % 64);
                 let lower = word & ((1 << bit) - 1);
@@ -135,7 +189,7 @@ impl<'a> Gather<'a> {
     fn cut(&self) -> Vec<usize> {
         let rows = self.sorted.rows();
         let columns = self.parts.iter().flat_map(|part| &part.fields);
-        let bytes = |values: &Values| if let Values::String(strings) = values { strings.bytes.len() } else { 0 };
+        let bytes = |values: &Values| if let Values::String(strings) = values { strings.text_bytes() } else { 0 };
         if columns.map(|(_, column)| bytes(&column.values)).sum::<usize>() <= GROUP_STRING_BYTES {
             return (0..rows).step_by(GROUP_ROWS).map(|start| rows.min(start + GROUP_ROWS)).collect();
         }
@@ -173,51 +227,52 @@ impl<'a> Gather<'a> {
     }
 
     pub fn plan(&self, ordinal: u32) -> Plan<'a> {
-        let columns: Vec<Option<&FieldColumn>> = self.parts.iter().map(|part| part.field(ordinal)).collect();
-        let values: usize = columns.iter().flatten().map(|column| count(&column.values)).sum();
+        let columns: Vec<Option<&'a FieldColumn>> = self.parts.iter().map(|part| part.field(ordinal)).collect();
+        let values: usize = columns.iter().flatten().map(|column| column.values.len()).sum();
         if values == 0 {
             Plan::Empty
         } else if values < self.sorted.sources.len() / SPARSE {
             Plan::Sparse(columns)
         } else {
-            Plan::Dense(self.parts.iter().zip(columns).map(|(part, column)| Lookup::new(part, column)).collect())
+            let one_group = self.ends.len() == 1 && self.sorted.is_unique();
+            let lookup = |(part, column): (&Arc<DayPart>, _)| Lookup::new(part, column, one_group);
+            Plan::Dense(self.parts.iter().zip(columns).map(lookup).collect())
         }
     }
 
-    /// The values of `rows` without gaps into `out` (emptied first), and which rows have one. `value(part, index)` reads
-    /// value `index` of the column in `part`.
-    pub fn column<T: Copy + Default>(
+    /// The values of `rows` without gaps into `out` (emptied first), and which rows have one. `stored`: the column's values by part.
+    pub fn column<S: Stored>(
         &self,
         plan: &Plan<'_>,
         rows: Range<usize>,
-        value: impl Fn(usize, usize) -> T,
-        out: &mut Vec<T>,
+        stored: &[S],
+        out: &mut Vec<S::Value>,
     ) -> Filled {
         out.clear();
         match plan {
             Plan::Empty => Filled::Rows(Vec::new()),
-            Plan::Dense(lookups) => self.dense(lookups, rows, value, out),
-            Plan::Sparse(columns) => self.sparse(columns, rows, value, out),
+            Plan::Dense(lookups) => self.dense(lookups, rows, stored, out),
+            Plan::Sparse(columns) => self.sparse(columns, rows, stored, out),
         }
     }
 
-    fn dense<T: Copy + Default>(
+    fn dense<S: Stored>(
         &self,
-        lookups: &[Lookup],
+        lookups: &[Lookup<'_>],
         rows: Range<usize>,
-        value: impl Fn(usize, usize) -> T,
-        out: &mut Vec<T>,
+        stored: &[S],
+        out: &mut Vec<S::Value>,
     ) -> Filled {
-        let whole = |(lookup, part): (&Lookup, &Arc<DayPart>)| matches!(lookup, Lookup::Prefix(n) if *n as usize == part.rows());
+        let whole = |(lookup, part): (&Lookup<'_>, &Arc<DayPart>)| matches!(lookup, Lookup::Prefix(n) if *n as usize == part.rows());
         let full = lookups.iter().zip(self.parts).all(whole);
         if self.sorted.is_unique() {
-            return self.scatter(lookups, full, rows, value, out);
+            return self.scatter(lookups, full, rows, stored, out);
         }
         let positions = self.sorted.positions(rows.clone());
         let single = positions.len() == rows.len();
         if single && full {
             let sources = &self.sorted.sources[positions];
-            out.extend(sources.iter().map(|source| value(source.part as usize, source.row as usize)));
+            out.extend(sources.iter().map(|source| stored[source.part as usize].value(source.row as usize)));
             return Filled::All;
         }
         let mut flags = Vec::with_capacity(rows.len());
@@ -226,7 +281,7 @@ impl<'a> Gather<'a> {
             let end = if single { before + 1 } else { self.sorted.positions(row..row + 1).end };
             // The last write that has the field wins.
             let found = self.sorted.sources[before..end].iter().rev().find_map(|source| {
-                lookups[source.part as usize].find(source.row).map(|index| value(source.part as usize, index))
+                lookups[source.part as usize].find(source.row).map(|index| stored[source.part as usize].value(index))
             });
             flags.push(u8::from(found.is_some()));
             out.extend(found);
@@ -237,25 +292,24 @@ impl<'a> Gather<'a> {
 
     /// For points that were written once: reads the input in its order and writes to where its rows go, which is kinder
     /// to the caches than the reverse (a series' next value lies a whole round of series further).
-    fn scatter<T: Copy + Default>(
+    fn scatter<S: Stored>(
         &self,
-        lookups: &[Lookup],
+        lookups: &[Lookup<'_>],
         full: bool,
         rows: Range<usize>,
-        value: impl Fn(usize, usize) -> T,
-        out: &mut Vec<T>,
+        stored: &[S],
+        out: &mut Vec<S::Value>,
     ) -> Filled {
         let groups = self.groups.get_or_init(|| self.groups());
-        out.resize(rows.len(), T::default());
+        out.resize(rows.len(), S::Value::default());
         let mut flags = if full { Vec::new() } else { vec![0; rows.len()] };
-        for (part, lookup) in lookups.iter().enumerate() {
-            for Move { from, to } in &groups[self.group_of(rows.start)][part] {
-                if full {
-                    out[*to as usize] = value(part, *from as usize);
-                } else if let Some(index) = lookup.find(*from) {
-                    out[*to as usize] = value(part, index);
-                    flags[*to as usize] = 1;
-                }
+        let group = &groups[self.group_of(rows.start)];
+        let mut found = Vec::new();
+        for ((moves, lookup), stored) in group.iter().zip(lookups).zip(stored) {
+            let moves = lookup.moves(moves, &mut found);
+            stored.scatter(moves, out);
+            if !full {
+                moves.iter().for_each(|one| flags[one.to as usize] = 1);
             }
         }
         if full {
@@ -283,12 +337,12 @@ impl<'a> Gather<'a> {
         groups
     }
 
-    fn sparse<T>(
+    fn sparse<S: Stored>(
         &self,
         columns: &[Option<&FieldColumn>],
         rows: Range<usize>,
-        value: impl Fn(usize, usize) -> T,
-        out: &mut Vec<T>,
+        stored: &[S],
+        out: &mut Vec<S::Value>,
     ) -> Filled {
         let all = self.positions.get_or_init(|| self.positions());
         let wanted = self.sorted.positions(rows.clone());
@@ -303,7 +357,7 @@ impl<'a> Gather<'a> {
                 }
             };
             match &column.presence {
-                Presence::Dense => (0..count(&column.values)).for_each(|index| add(index, index as u32)),
+                Presence::Dense => (0..column.values.len()).for_each(|index| add(index, index as u32)),
                 Presence::Sparse(rows) => rows.iter().zip(0..).for_each(|(row, index)| add(*row as usize, index)),
             }
         }
@@ -311,7 +365,7 @@ impl<'a> Gather<'a> {
         let mut filled: Vec<u32> = Vec::with_capacity(found.len());
         for (position, part, index) in found {
             let row = (self.sorted.row_of(position as usize) - rows.start) as u32;
-            let value = value(part as usize, index as usize);
+            let value = stored[part as usize].value(index as usize);
             match out.last_mut() {
                 // Positions of one row ascend in order of writing.
                 Some(last) if filled.last() == Some(&row) => *last = value,

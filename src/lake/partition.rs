@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Table, encode_path_segment};
-use crate::table::{FieldColumn, Presence, Rows, Run, SeriesSet, Strings, Values};
+use crate::table::{Booleans, FieldColumn, Floats, Integers, Presence, Rows, Run, SeriesSet, Strings, Values};
 
 use super::manifest::NodeId;
 
@@ -13,9 +13,9 @@ const UNSEEN: u32 = u32::MAX;
 /// The rows of one sealed table that fall on one day, in order of arrival.
 #[derive(Debug)]
 pub(super) struct DayPart {
-    pub time: Vec<i64>,
+    pub time: Integers,
     /// Index into `keys`, one per row.
-    pub series: Vec<u32>,
+    pub series: Integers,
     pub runs: Vec<Run>,
     /// Ascending by ordinal; columns without a value are left out, so that many days of a wide table stay small.
     pub fields: Vec<(u32, FieldColumn)>,
@@ -42,16 +42,24 @@ pub(super) fn day_of(time: i64) -> i64 {
 
 /// Splits a table's rows by day, ascending. Rows of a single day, the usual case, are moved and not copied.
 pub(super) fn split(rows: Rows) -> Vec<(i64, DayPart)> {
-    let (Some(first), Some(last)) = (rows.time.iter().min(), rows.time.iter().max()) else {
+    if rows.time.is_empty() {
         return Vec::new();
-    };
-    let (first, last) = (day_of(*first), day_of(*last));
+    }
+    let (first, last) = span(&rows.time);
+    let (first, last) = (day_of(first), day_of(last));
     if first == last {
-        let fields = (0..).zip(rows.fields).filter(|(_, column)| count(&column.values) > 0).collect();
+        let fields = (0..).zip(rows.fields).filter(|(_, column)| !column.values.is_empty()).collect();
         let keys = Arc::new(rows.keys);
         return vec![(first, DayPart { time: rows.time, series: rows.series, runs: rows.runs, fields, keys })];
     }
     split_days(rows)
+}
+
+/// The first and the last of some times.
+fn span(times: &Integers) -> (i64, i64) {
+    let mut span = (i64::MAX, i64::MIN);
+    times.each(0..times.len(), |time| span = (time.min(span.0), time.max(span.1)));
+    span
 }
 
 /// Where a row goes: which of the days, and which row of it.
@@ -62,22 +70,23 @@ struct Target {
 }
 
 fn split_days(rows: Rows) -> Vec<(i64, DayPart)> {
-    let mut days: Vec<i64> = rows.time.iter().map(|time| day_of(*time)).collect();
+    let mut days: Vec<i64> = rows.time.iter().map(day_of).collect();
     days.sort_unstable();
     days.dedup();
     let keys = Arc::new(rows.keys);
-    let empty = || DayPart { time: vec![], series: vec![], runs: vec![], fields: vec![], keys: Arc::clone(&keys) };
+    let (time, series) = (Integers::default, Integers::default);
+    let empty = || DayPart { time: time(), series: series(), runs: vec![], fields: vec![], keys: Arc::clone(&keys) };
     let mut parts: Vec<DayPart> = days.iter().map(|_| empty()).collect();
 
     let mut targets = Vec::with_capacity(rows.time.len());
     let mut runs = rows.runs.iter().peekable();
     let mut request = 0;
     let mut previous = 0;
-    for (row, (time, series)) in rows.time.iter().zip(&rows.series).enumerate() {
+    for (row, (time, series)) in rows.time.iter().zip(rows.series.iter()).enumerate() {
         while let Some(run) = runs.next_if(|run| run.first_row as usize <= row) {
             request = run.request;
         }
-        let day = day_of(*time);
+        let day = day_of(time);
         // Neighbours mostly share their day.
         if days[previous] != day {
             previous = days.partition_point(|other| *other < day);
@@ -85,8 +94,8 @@ fn split_days(rows: Rows) -> Vec<(i64, DayPart)> {
         let part = &mut parts[previous];
         let target = Target { day: previous as u32, row: part.time.len() as u32 };
         targets.push(target);
-        part.time.push(*time);
-        part.series.push(*series);
+        part.time.push(time);
+        part.series.push(series);
         if part.runs.last().is_none_or(|run| run.request != request) {
             part.runs.push(Run { first_row: target.row, request });
         }
@@ -105,7 +114,7 @@ fn split_days(rows: Rows) -> Vec<(i64, DayPart)> {
 fn split_column(column: FieldColumn, targets: &[Target], slots: &mut [u32]) -> Vec<(u32, FieldColumn)> {
     let FieldColumn { values, presence } = column;
     let mut pieces: Vec<(u32, FieldColumn)> = Vec::new();
-    for index in 0..count(&values) {
+    for index in 0..values.len() {
         let row = match &presence {
             Presence::Dense => index,
             Presence::Sparse(rows) => rows[index] as usize,
@@ -132,22 +141,12 @@ fn split_column(column: FieldColumn, targets: &[Target], slots: &mut [u32]) -> V
     pieces
 }
 
-pub(super) fn count(values: &Values) -> usize {
-    match values {
-        Values::Float(values) => values.len(),
-        Values::Integer(values) => values.len(),
-        Values::Unsigned(values) => values.len(),
-        Values::Boolean(values) => values.len(),
-        Values::String(values) => values.len(),
-    }
-}
-
 fn empty_like(values: &Values) -> Values {
     match values {
-        Values::Float(_) => Values::Float(Vec::new()),
-        Values::Integer(_) => Values::Integer(Vec::new()),
-        Values::Unsigned(_) => Values::Unsigned(Vec::new()),
-        Values::Boolean(_) => Values::Boolean(Vec::new()),
+        Values::Float(_) => Values::Float(Floats::default()),
+        Values::Integer(_) => Values::Integer(Integers::default()),
+        Values::Unsigned(_) => Values::Unsigned(Integers::default()),
+        Values::Boolean(_) => Values::Boolean(Booleans::default()),
         Values::String(_) => Values::String(Strings::default()),
     }
 }
@@ -155,10 +154,10 @@ fn empty_like(values: &Values) -> Values {
 /// Appends value `index` of `from` to `to`; both have one type.
 fn push_from(to: &mut Values, from: &Values, index: usize) {
     match (to, from) {
-        (Values::Float(to), Values::Float(from)) => to.push(from[index]),
-        (Values::Integer(to), Values::Integer(from)) => to.push(from[index]),
-        (Values::Unsigned(to), Values::Unsigned(from)) => to.push(from[index]),
-        (Values::Boolean(to), Values::Boolean(from)) => to.push(from[index]),
+        (Values::Float(to), Values::Float(from)) => to.push(from.get(index)),
+        (Values::Integer(to), Values::Integer(from)) => to.push(from.get(index)),
+        (Values::Unsigned(to), Values::Unsigned(from)) => to.push(from.get(index)),
+        (Values::Boolean(to), Values::Boolean(from)) => to.push(from.get(index)),
         (Values::String(to), Values::String(from)) => to.push(from.get(index)),
         _ => unreachable!("a piece is made from its own column"),
     }
@@ -254,22 +253,26 @@ mod tests {
     #[test]
     fn runs_and_columns_follow_their_rows_to_their_days() {
         let rows = Rows {
-            time: vec![0, DAY_NS, 1, DAY_NS + 1, 2],
-            series: vec![0; 5],
+            time: [0, DAY_NS, 1, DAY_NS + 1, 2].into_iter().collect(),
+            series: [0; 5].into_iter().collect(),
             runs: vec![Run { first_row: 0, request: 4 }, Run { first_row: 3, request: 6 }],
             fields: vec![
-                FieldColumn { values: Values::Integer(vec![10, 11, 12]), presence: Presence::Dense },
-                FieldColumn { values: Values::Boolean(vec![true]), presence: Presence::Sparse(vec![4]) },
+                FieldColumn { values: Values::Integer([10, 11, 12].into_iter().collect()), presence: Presence::Dense },
+                FieldColumn {
+                    values: Values::Boolean([true].into_iter().collect()),
+                    presence: Presence::Sparse(vec![4]),
+                },
             ],
             keys: SeriesSet { ends: vec![0], ..SeriesSet::default() },
         };
         let days = split(rows);
         let [(0, first), (1, second)] = &days[..] else { panic!("{days:?}") };
-        assert_eq!((&first.time[..], &second.time[..]), (&[0, 1, 2][..], &[DAY_NS, DAY_NS + 1][..]));
+        let times = |part: &DayPart| part.time.iter().collect::<Vec<i64>>();
+        assert_eq!((times(first), times(second)), (vec![0, 1, 2], vec![DAY_NS, DAY_NS + 1]));
         assert_eq!(first.runs, [Run { first_row: 0, request: 4 }, Run { first_row: 2, request: 6 }]);
         assert_eq!(second.runs, [Run { first_row: 0, request: 4 }, Run { first_row: 1, request: 6 }]);
         let Values::Integer(values) = &first.field(0).unwrap().values else { panic!() };
-        assert_eq!(values, &[10, 12]);
+        assert_eq!(values.iter().collect::<Vec<i64>>(), [10, 12]);
         assert!(matches!(&first.field(1).unwrap().presence, Presence::Sparse(rows) if rows == &[2]));
         assert!(second.field(1).is_none());
     }

@@ -138,17 +138,16 @@ impl SeriesOrder {
 
     /// Calls `row` with row number and place for rows `rows` of part `part`.
     pub fn each_place(&self, parts: &[Arc<DayPart>], part: usize, rows: Range<usize>, mut row: impl FnMut(u32, u32)) {
-        let series = &parts[part].series[rows.clone()];
+        let series = &parts[part].series;
+        let mut index = rows.start as u32;
+        let mut row = |place| {
+            row(index, place);
+            index += 1;
+        };
         match &self.places[part] {
-            Places::All(places) => {
-                for (index, series) in rows.zip(series) {
-                    row(index as u32, places[*series as usize]);
-                }
-            }
+            Places::All(places) => series.each(rows, |series| row(places[series as usize])),
             Places::Few(used, places) => {
-                for (index, series) in rows.zip(series) {
-                    row(index as u32, places[used.partition_point(|other| other < series)]);
-                }
+                series.each(rows, |series| row(places[used.partition_point(|other| i64::from(*other) < series)]));
             }
         }
     }
@@ -196,7 +195,7 @@ impl Used {
         if part.rows() >= part.keys.len() / 2 {
             return Self::All;
         }
-        let mut used = part.series.clone();
+        let mut used: Vec<u32> = part.series.iter().map(|series| series as u32).collect();
         used.sort_unstable();
         used.dedup();
         Self::Few(used)

@@ -102,16 +102,32 @@ fn by_series(parts: &[Arc<DayPart>], series: &SeriesOrder) -> (Vec<Source>, Vec<
     }
     let mut sources = vec![Source::default(); rows as usize];
     let mut time = vec![0; rows as usize];
+    let mut positions = Vec::new();
     for (part, rows) in in_order_of_writing(parts) {
-        let times = &parts[part].time;
-        series.each_place(parts, part, rows, |row, place| {
-            let position = next[place as usize] as usize;
-            next[place as usize] += 1;
-            sources[position] = Source { part: part as u32, row };
-            time[position] = times[row as usize];
-        });
+        for rows in pieces(rows) {
+            positions.clear();
+            series.each_place(parts, part, rows.clone(), |row, place| {
+                let position = next[place as usize];
+                next[place as usize] += 1;
+                sources[position as usize] = Source { part: part as u32, row };
+                positions.push(position);
+            });
+            let mut positions = positions.iter();
+            parts[part].time.each(rows, |value| {
+                if let Some(position) = positions.next() {
+                    time[*position as usize] = value;
+                }
+            });
+        }
     }
     (sources, time, next)
+}
+
+/// `rows` in pieces so small that what is noted of them stays in the cache.
+fn pieces(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    const ROWS: usize = 1024;
+    let starts = rows.clone().step_by(ROWS);
+    starts.map(move |start| start..rows.end.min(start + ROWS))
 }
 
 /// Part and rows of each run, by request number.

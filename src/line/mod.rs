@@ -1,19 +1,28 @@
 //! Line protocol: bytes of a body to points, on two independent ways.
 //!
 //! [`parse`] is the fast way and feeds a [`Sink`] without allocating; [`naive`] is the reference that it is tested against.
-//! What both must agree on stands in [`grammar`].
+//! What both must agree on stands in [`grammar`]. [`complete_len`] cuts a stream into bodies.
 
+mod decimal;
+mod digits;
+mod echo;
 pub mod grammar;
+mod judge;
+mod lines;
 pub mod naive;
 mod number;
 mod parse;
 mod scan;
+mod sink;
 mod split;
 mod text;
 
+pub use echo::echo;
 pub use grammar::{ErrorKind, LineError, Precision};
-pub use parse::{Options, Outcome, Sink, parse};
+pub use lines::{complete_len, point_lines};
+pub use parse::{Options, Outcome, parse};
 pub use scan::vector::Vector;
-pub use scan::{Kernel, equal_prefix};
-pub use split::{Key, MEASUREMENT_ESCAPES, STRING_ESCAPES, TAG_ESCAPES, Tag, unescape};
+pub use scan::{Kernel, count_delimiters, equal_prefix, equal_short};
+pub use sink::{End, FieldName, Row, Sink};
+pub use split::{FIELD_KEY_ESCAPES, Key, MEASUREMENT_ESCAPES, STRING_ESCAPES, TAG_ESCAPES, Tag, unescape};
 pub use text::{PADDING, Padded};

@@ -57,15 +57,15 @@ pub fn parse(body: &[u8], precision: Precision) -> Parsed {
 }
 
 /// A line that should be a point: neither blank nor a comment.
-struct Line {
+pub(super) struct Line {
     /// 1-based physical line on which it starts.
-    number: u64,
+    pub(super) number: u64,
     /// Its bytes in the body, without leading spaces and tabs, without LF and the CR before it.
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
-fn split(body: &[u8]) -> Vec<Line> {
+pub(super) fn split(body: &[u8]) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut number = 1;
     let mut at = 0;

@@ -66,6 +66,15 @@ impl<'a> Padded<'a> {
         u64::from_le(unsafe { self.pointer(at).cast::<u64>().read_unaligned() })
     }
 
+    /// The 8 bytes from `at + skip` on, where `at <= len` and `skip` is within the padding.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    #[inline(always)]
+    pub(super) fn ahead(&self, at: usize, skip: usize) -> u64 {
+        debug_assert!(skip + 8 <= PADDING);
+        // SAFETY: `pointer` allows 64 bytes to be read; unaligned on purpose.
+        u64::from_le(unsafe { self.pointer(at).add(skip).cast::<u64>().read_unaligned() })
+    }
+
     /// Whether a line ends at `at`: LF, CR before LF, CR before the end of the body, or the end itself.
     #[inline(always)]
     pub(super) fn ends_line(&self, at: usize) -> bool {

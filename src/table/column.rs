@@ -1,9 +1,9 @@
 //! One field's column while rows are being written.
 
-use super::seal::{FieldColumn, Presence, Strings, Values};
+use super::seal::{FieldColumn, Presence, Values};
 use crate::catalog::FieldType;
 
-/// Values in order of rows. It is dense while every row so far has a value, and keeps row positions from the first gap on.
+/// Values in order of rows, all of one type. It is dense while every row so far has a value, and keeps row positions from the first gap on.
 #[derive(Debug)]
 pub struct Column {
     values: Values,
@@ -12,16 +12,46 @@ pub struct Column {
     rows: u32,
 }
 
+/// A value of a field.
+pub trait Value: Copy {
+    const KIND: FieldType;
+
+    /// Appends it to values of its type; `false` if they are of another.
+    fn push(self, values: &mut Values) -> bool;
+}
+
+macro_rules! value {
+    ($type:ty, $variant:ident, $value:ident => $pushed:expr) => {
+        impl Value for $type {
+            const KIND: FieldType = FieldType::$variant;
+
+            #[inline(always)]
+            fn push(self, values: &mut Values) -> bool {
+                let Values::$variant(values) = values else { return false };
+                let $value = self;
+                values.push($pushed);
+                true
+            }
+        }
+    };
+}
+
+value!(f64, Float, value => value);
+value!(i64, Integer, value => value);
+// By its bits.
+value!(u64, Unsigned, value => value as i64);
+value!(bool, Boolean, value => value);
+value!(&[u8], String, value => value);
+
 impl Column {
     pub fn new(kind: FieldType) -> Self {
-        let values = match kind {
-            FieldType::Float => Values::Float(Vec::new()),
-            FieldType::Integer => Values::Integer(Vec::new()),
-            FieldType::Unsigned => Values::Unsigned(Vec::new()),
-            FieldType::Boolean => Values::Boolean(Vec::new()),
-            FieldType::String => Values::String(Strings::default()),
-        };
-        Self { values, presence: Presence::Dense, rows: 0 }
+        Self { values: Values::from(kind), presence: Presence::Dense, rows: 0 }
+    }
+
+    /// One more than the last row that has a value.
+    #[inline(always)]
+    pub fn rows(&self) -> u32 {
+        self.rows
     }
 
     /// Whether `row` (the row being written) has a value already.
@@ -30,9 +60,43 @@ impl Column {
         self.rows == row + 1
     }
 
-    /// The values to push to, with `row` recorded as the one that gets a value.
+    /// Gives `row` a value, if that is all there is to it: the column is of the value's type and has a value for every row before, but not for
+    /// this one.
     #[inline(always)]
-    pub fn extend_to(&mut self, row: u32) -> &mut Values {
+    #[must_use]
+    pub fn push_next<T: Value>(&mut self, row: u32, value: T) -> bool {
+        let is_next = self.rows == row && matches!(self.presence, Presence::Dense);
+        if is_next && value.push(&mut self.values) {
+            self.rows = row + 1;
+            return true;
+        }
+        false
+    }
+
+    /// The same for a column that has had gaps.
+    #[inline(always)]
+    #[must_use]
+    pub fn push_sparse<T: Value>(&mut self, row: u32, value: T) -> bool {
+        if let Presence::Sparse(rows) = &mut self.presence
+            && self.rows <= row
+            && value.push(&mut self.values)
+        {
+            rows.push(row);
+            self.rows = row + 1;
+            return true;
+        }
+        false
+    }
+
+    /// Gives `row` a value, which it has not, of the column's type.
+    #[inline]
+    pub fn push<T: Value>(&mut self, row: u32, value: T) {
+        value.push(self.extend_to(row));
+    }
+
+    /// The values to push to, with `row` recorded as the one that gets a value; it has none yet.
+    #[inline(always)]
+    fn extend_to(&mut self, row: u32) -> &mut Values {
         match &mut self.presence {
             Presence::Dense if self.rows == row => {}
             Presence::Dense => self.become_sparse(row),
@@ -45,10 +109,6 @@ impl Column {
     #[cold]
     fn become_sparse(&mut self, row: u32) {
         self.presence = Presence::Sparse((0..self.rows).chain([row]).collect());
-    }
-
-    pub fn values_mut(&mut self) -> &mut Values {
-        &mut self.values
     }
 
     /// Takes back the values of all rows from `row` on.
@@ -68,24 +128,12 @@ impl Column {
                 kept
             }
         };
-        match &mut self.values {
-            Values::Float(values) => values.truncate(kept),
-            Values::Integer(values) => values.truncate(kept),
-            Values::Unsigned(values) => values.truncate(kept),
-            Values::Boolean(values) => values.truncate(kept),
-            Values::String(values) => values.truncate(kept),
-        }
+        self.values.truncate(kept);
     }
 
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
-        let values = match &self.values {
-            Values::Float(values) => values.capacity() * 8,
-            Values::Integer(values) => values.capacity() * 8,
-            Values::Unsigned(values) => values.capacity() * 8,
-            Values::Boolean(values) => values.capacity(),
-            Values::String(values) => values.bytes.capacity() + values.ends.capacity() * 4,
-        };
+        let values = self.values.bytes();
         match &self.presence {
             Presence::Dense => values,
             Presence::Sparse(rows) => values + rows.capacity() * 4,

@@ -3,16 +3,21 @@
 //! A [`Writer`] takes one request. Rows, series and births are provisional until its commit; a writer that is dropped without one leaves
 //! nothing behind. A point that is dropped inside of a request (type conflict, retention, ...) is undone by itself.
 
+#[cfg(feature = "batch")]
+pub mod arrays;
+mod chunks;
 mod column;
 mod open;
+mod pattern;
 mod reject;
 mod seal;
 mod series;
 mod writer;
 
+pub use chunks::{Booleans, Chunked, Floats, Integers, Move, Packed, Strings};
 pub use open::Tables;
 pub use reject::{COLUMNS_MAX, Expired, Ordinals, Rejects, SchemaReject};
-pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, Strings, TagPair, Values};
+pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, TagPair, Values};
 pub use writer::{Committed, Journal, Rules, Unlogged, Writer};
 
 /// Position that stands for "none" in index types.

@@ -1,19 +1,22 @@
 //! The open tables of a shard.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::mem::size_of;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
+use hashbrown::HashTable;
 
 use super::NONE;
+use super::chunks::Integers;
 use super::column::Column;
+use super::pattern::{Pattern, Recent, Surprises};
 use super::reject::COLUMNS_MAX;
 use super::seal::{FieldColumn, Rows, Run, SealedTable, SeriesSet, TagPair};
 use super::series::{Interner, KeyCache, SeriesIndex};
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{Catalog, FieldType, Table};
-use crate::line::PADDING;
 
 /// All open tables of one shard, by bucket.
 #[derive(Debug)]
@@ -24,11 +27,14 @@ pub struct Tables {
     budget: Arc<Budget>,
 }
 
+/// From names to places; keyed at random, as names come from outside.
+type NameMap = hashbrown::HashMap<Box<str>, u32, RandomState>;
+
 /// The open tables of one bucket, and the cache of series keys that lead to them.
 #[derive(Debug, Default)]
 pub struct OpenBucket {
     pub tables: Vec<OpenTable>,
-    pub by_name: HashMap<Box<str>, u32>,
+    pub by_name: NameMap,
     pub cache: KeyCache,
     /// Bytes of the cache at the last commit.
     pub cache_bytes: usize,
@@ -40,21 +46,30 @@ pub struct OpenTable {
     /// The catalog's table; `None` until its birth is committed.
     pub born: Option<Arc<Table>>,
     pub tags: Vec<TagSlot>,
-    pub tag_by_name: HashMap<Box<str>, u32>,
+    pub tag_by_name: NameMap,
+    /// The tag expected first in a key.
+    pub first_tag: u32,
     pub fields: Vec<FieldSlot>,
-    pub field_by_name: HashMap<Box<str>, u32>,
+    pub field_by_name: HashTable<u32>,
     /// The first `tags_born` tags and `fields_born` fields are in the catalog; those behind are provisional.
     pub tags_born: usize,
     pub fields_born: usize,
+    pub recent: Recent,
+    pub surprises: Surprises,
     /// The field expected first in a line.
     pub first_field: u32,
     pub series: SeriesIndex,
-    pub time: Vec<i64>,
-    pub row_series: Vec<u32>,
+    pub time: Integers,
+    pub row_series: Integers,
     pub runs: Vec<Run>,
     /// Rows before the request in progress, or `NONE` if it has not met the table.
     pub mark: u32,
-    /// Bytes at the last commit.
+    /// Fields that the request in progress has given a value, some of them more than once: what its end has to look at.
+    pub touched: Vec<u32>,
+    /// Bytes of tags and fields without their values, and of the values at the last commit.
+    slot_bytes: usize,
+    value_bytes: usize,
+    /// Bytes of the whole at the last commit.
     pub bytes: usize,
 }
 
@@ -64,88 +79,96 @@ pub struct TagSlot {
     /// The catalog's number, once born.
     pub ordinal: u32,
     pub values: Interner,
+    /// The tag expected after this one.
+    pub next: u32,
+    /// Bytes of the values at the last commit.
+    counted: usize,
 }
 
+impl TagSlot {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 2 * self.name.len()
+    }
+}
+
+/// Aligned so that a number becomes an address by a shift.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct FieldSlot {
     pub name: Box<str>,
     /// The catalog's number, once born.
     pub ordinal: u32,
     pub kind: FieldType,
-    /// The name as last written, `=`, and padding: what is compared in place.
-    pub pattern: Vec<u8>,
+    pub pattern: Pattern,
     /// The field expected after this one.
     pub next: u32,
     /// The field that got a value before this one in the same row.
     pub previous: u32,
     pub column: Column,
+    /// Bytes of the column at the last commit.
+    counted: usize,
 }
 
 impl FieldSlot {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len()
+    }
+
     pub fn new(name: &str, ordinal: u32, kind: FieldType) -> Self {
-        let mut slot = Self {
+        Self {
             name: name.into(),
             ordinal,
             kind,
-            pattern: Vec::new(),
+            pattern: Pattern::new(name.as_bytes()),
             next: NONE,
             previous: NONE,
             column: Column::new(kind),
-        };
-        slot.expect(name.as_bytes());
-        slot
-    }
-
-    /// Expects the name to be written like this from now on.
-    pub fn expect(&mut self, raw: &[u8]) {
-        self.pattern.clear();
-        self.pattern.extend_from_slice(raw);
-        self.pattern.push(b'=');
-        self.pattern.resize(raw.len() + 1 + PADDING, 0);
-    }
-
-    /// Length of the name as expected, with its `=`.
-    #[inline(always)]
-    pub fn pattern_len(&self) -> usize {
-        self.pattern.len() - PADDING
+            counted: 0,
+        }
     }
 }
 
 impl OpenTable {
-    pub fn new(name: &str, born: Option<Arc<Table>>) -> Self {
+    pub fn new(name: &str, born: Option<Arc<Table>>, hasher: &RandomState) -> Self {
         let mut table = Self {
             name: name.into(),
             born: None,
             tags: Vec::new(),
-            tag_by_name: HashMap::new(),
+            tag_by_name: NameMap::default(),
+            first_tag: NONE,
             fields: Vec::new(),
-            field_by_name: HashMap::new(),
+            field_by_name: HashTable::new(),
             tags_born: 0,
             fields_born: 0,
+            recent: Recent::default(),
+            surprises: Surprises::default(),
             first_field: NONE,
             series: SeriesIndex::default(),
-            time: Vec::new(),
-            row_series: Vec::new(),
+            time: Integers::default(),
+            row_series: Integers::default(),
             runs: Vec::new(),
             mark: NONE,
+            touched: Vec::new(),
+            slot_bytes: 0,
+            value_bytes: 0,
             bytes: 0,
         };
         if let Some(born) = born {
-            table.adopt(born);
+            table.adopt(born, hasher);
         }
         table
     }
 
     /// Takes over the catalog's newest state of the table; nothing provisional may be left.
-    pub fn adopt(&mut self, born: Arc<Table>) {
+    pub fn adopt(&mut self, born: Arc<Table>, hasher: &RandomState) {
         for (ordinal, tag) in born.tags.iter().enumerate() {
             if !self.tag_by_name.contains_key(&tag.name) {
                 self.add_tag(&tag.name, ordinal as u32);
             }
         }
         for (ordinal, field) in born.fields.iter().enumerate() {
-            if !self.field_by_name.contains_key(&field.name) {
-                self.add_field(FieldSlot::new(&field.name, ordinal as u32, field.kind));
+            if self.find_field(field.name.as_bytes(), hasher).is_none() {
+                self.add_field(FieldSlot::new(&field.name, ordinal as u32, field.kind), hasher);
             }
         }
         self.tags_born = self.tags.len();
@@ -155,27 +178,42 @@ impl OpenTable {
 
     pub fn add_tag(&mut self, name: &str, ordinal: u32) -> u32 {
         let slot = self.tags.len() as u32;
-        self.tags.push(TagSlot { name: name.into(), ordinal, values: Interner::default() });
+        self.tags.push(TagSlot { name: name.into(), ordinal, values: Interner::default(), next: NONE, counted: 0 });
+        self.slot_bytes += self.tags[slot as usize].bytes();
         self.tag_by_name.insert(name.into(), slot);
         slot
     }
 
-    pub fn add_field(&mut self, field: FieldSlot) -> u32 {
+    /// The field of this name.
+    #[inline(always)]
+    pub fn find_field(&self, name: &[u8], hasher: &RandomState) -> Option<u32> {
+        let found = |slot: &u32| self.fields[*slot as usize].name.as_bytes() == name;
+        self.field_by_name.find(hasher.hash_one(name), found).copied()
+    }
+
+    pub fn add_field(&mut self, field: FieldSlot, hasher: &RandomState) -> u32 {
         let slot = self.fields.len() as u32;
-        self.field_by_name.insert(field.name.clone(), slot);
+        self.slot_bytes += field.bytes();
         self.fields.push(field);
+        let hash = |slot: &u32| hasher.hash_one(self.fields[*slot as usize].name.as_bytes());
+        self.field_by_name.insert_unique(hash(&slot), slot, hash);
         slot
     }
 
     pub fn pop_tag(&mut self) {
         if let Some(tag) = self.tags.pop() {
+            self.slot_bytes -= tag.bytes();
             self.tag_by_name.remove(&tag.name);
         }
     }
 
-    pub fn pop_field(&mut self) {
-        if let Some(field) = self.fields.pop() {
-            self.field_by_name.remove(&field.name);
+    pub fn pop_field(&mut self, hasher: &RandomState) {
+        let Some(field) = self.fields.pop() else { return };
+        self.slot_bytes -= field.bytes();
+        let slot = self.fields.len() as u32;
+        if let Ok(entry) = self.field_by_name.find_entry(hasher.hash_one(field.name.as_bytes()), |found| *found == slot)
+        {
+            entry.remove();
         }
     }
 
@@ -188,25 +226,34 @@ impl OpenTable {
         self.born.is_none() || self.tags_born < self.tags.len() || self.fields_born < self.fields.len()
     }
 
-    /// Takes back all rows from `row` on.
+    /// Takes back all rows from `row` on, which the request in progress has written.
     pub fn truncate(&mut self, row: u32) {
         self.time.truncate(row as usize);
         self.row_series.truncate(row as usize);
-        self.fields.iter_mut().for_each(|field| field.column.truncate(row));
+        for slot in self.touched.drain(..) {
+            if let Some(field) = self.fields.get_mut(slot as usize) {
+                field.column.truncate(row);
+            }
+        }
     }
 
-    /// Bytes on the heap, of what grows with data.
-    pub fn count_bytes(&self) -> usize {
-        let rows = self.time.capacity() * 8 + self.row_series.capacity() * 4 + self.runs.capacity() * size_of::<Run>();
-        let fields: usize = self
-            .fields
-            .iter()
-            .map(|field| {
-                field.column.bytes() + field.pattern.capacity() + 2 * field.name.len() + size_of::<FieldSlot>()
-            })
-            .sum();
-        let tags: usize = self.tags.iter().map(|tag| tag.values.bytes() + size_of::<TagSlot>()).sum();
-        size_of::<Self>() + rows + fields + tags + self.series.bytes()
+    /// Counts the bytes of a tag's values anew.
+    pub fn recount_tag(&mut self, tag: u32) {
+        let Some(tag) = self.tags.get_mut(tag as usize) else { return };
+        let bytes = tag.values.bytes();
+        self.value_bytes = self.value_bytes - std::mem::replace(&mut tag.counted, bytes) + bytes;
+    }
+
+    /// Bytes on the heap, of what grows with data. Looks at the fields that the request has touched, for a table may have many.
+    pub fn count_bytes(&mut self) -> usize {
+        for slot in self.touched.drain(..) {
+            let Some(field) = self.fields.get_mut(slot as usize) else { continue };
+            let bytes = field.column.bytes() + field.pattern.bytes();
+            self.value_bytes = self.value_bytes - std::mem::replace(&mut field.counted, bytes) + bytes;
+        }
+        let rows = self.time.bytes() + self.row_series.bytes() + self.runs.capacity() * size_of::<Run>();
+        let keys = self.series.bytes() + self.recent.bytes();
+        size_of::<Self>() + rows + self.slot_bytes + self.value_bytes + keys
     }
 
     /// The table as the lake takes it; `None` without rows.
@@ -253,12 +300,12 @@ fn renumber(keys: &mut SeriesSet, ordinals: &[u32]) {
 
 impl OpenBucket {
     /// The open table of `measurement`, opened if the catalog knows it or not; `true` if it was opened now.
-    pub fn open(&mut self, catalog: &Catalog, bucket: &str, measurement: &str) -> (u32, bool) {
+    pub fn open(&mut self, catalog: &Catalog, bucket: &str, measurement: &str, hasher: &RandomState) -> (u32, bool) {
         if let Some(table) = self.by_name.get(measurement) {
             return (*table, false);
         }
         let number = self.tables.len() as u32;
-        self.tables.push(OpenTable::new(measurement, catalog.find(bucket, measurement)));
+        self.tables.push(OpenTable::new(measurement, catalog.find(bucket, measurement), hasher));
         self.by_name.insert(measurement.into(), number);
         (number, true)
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::budget::Reservation;
-use crate::catalog::Table;
+use crate::catalog::{FieldType, Table};
+
+use super::chunks::{Booleans, Floats, Integers, Strings};
 
 /// One table's rows that one shard took in one epoch, in order of arrival.
 #[derive(Debug)]
@@ -19,9 +21,9 @@ pub struct SealedTable {
 #[derive(Debug, Default)]
 pub struct Rows {
     /// Nanoseconds since the epoch, one per row.
-    pub time: Vec<i64>,
+    pub time: Integers,
     /// Index into `keys`, one per row.
-    pub series: Vec<u32>,
+    pub series: Integers,
     /// Which request wrote which rows; ascending in both members. The later (epoch, request) wins, and in one request the later row.
     pub runs: Vec<Run>,
     /// By ordinal of the field in the table; may be shorter than the table's list (the rest is null).
@@ -54,51 +56,59 @@ pub enum Presence {
 
 #[derive(Debug)]
 pub enum Values {
-    Float(Vec<f64>),
-    Integer(Vec<i64>),
-    Unsigned(Vec<u64>),
-    Boolean(Vec<bool>),
+    Float(Floats),
+    Integer(Integers),
+    /// By their bits.
+    Unsigned(Integers),
+    Boolean(Booleans),
     String(Strings),
 }
 
-/// Strings end to end: string i is `bytes[ends[i - 1]..ends[i]]` (from 0 for the first).
-#[derive(Debug, Default, Clone)]
-pub struct Strings {
-    pub bytes: Vec<u8>,
-    pub ends: Vec<u32>,
-}
-
-impl Strings {
+impl Values {
     pub fn len(&self) -> usize {
-        self.ends.len()
+        match self {
+            Self::Float(values) => values.len(),
+            Self::Integer(values) | Self::Unsigned(values) => values.len(),
+            Self::Boolean(values) => values.len(),
+            Self::String(values) => values.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
-    /// String `index`; valid UTF-8 (the parser saw to that).
-    pub fn get(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        &self.bytes[start..self.ends[index] as usize]
-    }
-
-    pub fn push(&mut self, string: &[u8]) {
-        self.bytes.extend_from_slice(string);
-        // A table is sealed long before its strings reach 4 GiB (flush size and body size are capped at start).
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    /// Replaces the last string.
-    pub fn replace_last(&mut self, string: &[u8]) {
-        self.truncate(self.len() - 1);
-        self.push(string);
-    }
-
-    /// Keeps the first `len` strings.
+    /// Keeps the first `len` values.
     pub fn truncate(&mut self, len: usize) {
-        self.ends.truncate(len);
-        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        match self {
+            Self::Float(values) => values.truncate(len),
+            Self::Integer(values) | Self::Unsigned(values) => values.truncate(len),
+            Self::Boolean(values) => values.truncate(len),
+            Self::String(values) => values.truncate(len),
+        }
+    }
+
+    /// Bytes on the heap.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Float(values) => values.bytes(),
+            Self::Integer(values) | Self::Unsigned(values) => values.bytes(),
+            Self::Boolean(values) => values.bytes(),
+            Self::String(values) => values.bytes(),
+        }
+    }
+}
+
+impl From<FieldType> for Values {
+    /// No values.
+    fn from(kind: FieldType) -> Self {
+        match kind {
+            FieldType::Float => Self::Float(Floats::default()),
+            FieldType::Integer => Self::Integer(Integers::default()),
+            FieldType::Unsigned => Self::Unsigned(Integers::default()),
+            FieldType::Boolean => Self::Boolean(Booleans::default()),
+            FieldType::String => Self::String(Strings::default()),
+        }
     }
 }
 

@@ -6,44 +6,87 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::NONE;
-use super::seal::{Strings, TagPair};
+use super::chunks::Strings;
+use super::seal::TagPair;
 use crate::line::PADDING;
+
+/// Where something stands, and part of its hash: an index that grows, or looks past an entry, does not read what it is about.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u32,
+    number: u32,
+}
+
+impl Place {
+    /// What the tables are given for a hash: both of its ends matter to them.
+    #[inline(always)]
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
+    }
+}
+
+/// Numbers by the hash of what they stand for.
+#[derive(Debug, Default)]
+struct Index {
+    places: HashTable<Place>,
+}
+
+impl Index {
+    #[inline(always)]
+    fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        self.places
+            .find(Place::spread(hash), |place| place.hash == hash && is_it(place.number))
+            .map(|place| place.number)
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, hash: u32, number: u32) {
+        self.places.insert_unique(Place::spread(hash), Place { hash, number }, |place| Place::spread(place.hash));
+    }
+
+    fn remove(&mut self, hash: u32, number: u32) {
+        if let Ok(entry) = self.places.find_entry(Place::spread(hash), |place| place.number == number) {
+            entry.remove();
+        }
+    }
+
+    /// Bytes on the heap.
+    fn bytes(&self) -> usize {
+        self.places.allocation_size()
+    }
+}
 
 /// Distinct strings, numbered in order of appearance.
 #[derive(Debug, Default)]
 pub struct Interner {
     strings: Strings,
-    index: HashTable<u32>,
+    index: Index,
 }
 
 impl Interner {
     /// The number of `string`, and whether it is new.
+    #[inline(always)]
     pub fn intern(&mut self, string: &[u8], hasher: &RandomState) -> (u32, bool) {
-        let strings = &self.strings;
-        let hash = hasher.hash_one(string);
-        if let Some(number) = self.index.find(hash, |number| strings.get(*number as usize) == string) {
-            return (*number, false);
+        let hash = hasher.hash_one(string) as u32;
+        if let Some(number) = self.index.find(hash, |number| self.strings.get(number as usize) == string) {
+            return (number, false);
         }
-        let number = strings.len() as u32;
+        let number = self.strings.len() as u32;
         self.strings.push(string);
-        let strings = &self.strings;
-        self.index.insert_unique(hash, number, |number| hasher.hash_one(strings.get(*number as usize)));
+        self.index.insert(hash, number);
         (number, true)
     }
 
     /// Forgets the last string.
     pub fn pop(&mut self, hasher: &RandomState) {
         let Some(last) = self.strings.len().checked_sub(1) else { return };
-        let hash = hasher.hash_one(self.strings.get(last));
-        if let Ok(entry) = self.index.find_entry(hash, |number| *number as usize == last) {
-            entry.remove();
-        }
+        self.index.remove(hasher.hash_one(self.strings.get(last)) as u32, last as u32);
         self.strings.truncate(last);
     }
 
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
-        self.strings.bytes.capacity() + self.strings.ends.capacity() * 4 + self.index.capacity() * 5
+        self.strings.bytes() + self.index.bytes()
     }
 
     pub fn into_strings(self) -> Strings {
@@ -56,7 +99,7 @@ impl Interner {
 pub struct SeriesIndex {
     pub pairs: Vec<TagPair>,
     pub ends: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index,
 }
 
 fn tags_of<'a>(pairs: &'a [TagPair], ends: &[u32], series: u32) -> &'a [TagPair] {
@@ -65,14 +108,15 @@ fn tags_of<'a>(pairs: &'a [TagPair], ends: &[u32], series: u32) -> &'a [TagPair]
     &pairs[start..ends[series] as usize]
 }
 
-fn hash_tags(tags: &[TagPair], hasher: &RandomState) -> u64 {
-    hasher.hash_one(PairsAsWords(tags))
+fn hash_tags(tags: &[TagPair], hasher: &RandomState) -> u32 {
+    hasher.hash_one(PairsAsWords(tags)) as u32
 }
 
 /// Hashes pairs one u64 each.
 struct PairsAsWords<'a>(&'a [TagPair]);
 
 impl std::hash::Hash for PairsAsWords<'_> {
+    #[inline(always)]
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.0.iter().for_each(|pair| state.write_u64(u64::from(pair.tag) << 32 | u64::from(pair.value)));
     }
@@ -80,33 +124,31 @@ impl std::hash::Hash for PairsAsWords<'_> {
 
 impl SeriesIndex {
     /// The number of the series with `tags` (ascending by tag), and whether it is new.
+    #[inline(always)]
     pub fn intern(&mut self, tags: &[TagPair], hasher: &RandomState) -> (u32, bool) {
         let Self { pairs, ends, index } = self;
         let hash = hash_tags(tags, hasher);
-        if let Some(series) = index.find(hash, |series| tags_of(pairs, ends, *series) == tags) {
-            return (*series, false);
+        if let Some(series) = index.find(hash, |series| tags_of(pairs, ends, series) == tags) {
+            return (series, false);
         }
         let number = ends.len() as u32;
         pairs.extend_from_slice(tags);
         ends.push(pairs.len() as u32);
-        index.insert_unique(hash, number, |series| hash_tags(tags_of(pairs, ends, *series), hasher));
+        index.insert(hash, number);
         (number, true)
     }
 
     /// Forgets the last series.
     pub fn pop(&mut self, hasher: &RandomState) {
         let Some(last) = self.ends.len().checked_sub(1) else { return };
-        let hash = hash_tags(tags_of(&self.pairs, &self.ends, last as u32), hasher);
-        if let Ok(entry) = self.index.find_entry(hash, |series| *series as usize == last) {
-            entry.remove();
-        }
+        self.index.remove(hash_tags(tags_of(&self.pairs, &self.ends, last as u32), hasher), last as u32);
         self.ends.truncate(last);
         self.pairs.truncate(self.ends.last().map_or(0, |end| *end as usize));
     }
 
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
-        self.pairs.capacity() * 8 + self.ends.capacity() * 4 + self.index.capacity() * 5
+        self.pairs.capacity() * 8 + self.ends.capacity() * 4 + self.index.bytes()
     }
 }
 
@@ -116,14 +158,19 @@ pub struct KeyCache {
     entries: Vec<CachedKey>,
     /// The keys, each with the space that ended it; then padding.
     bytes: Vec<u8>,
-    index: HashTable<u32>,
-    /// The entry of the last line.
+    index: Index,
+    /// The entry of the last line, and the one that should follow.
     last: u32,
+    next: u32,
+    /// Hash of the key that [`Self::find`] looked for last.
+    hash: u32,
+    /// How often a key was found by its hash.
+    found: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct CachedKey {
-    start: usize,
+    start: u32,
     /// Without the space.
     len: u32,
     target: SeriesAt,
@@ -140,10 +187,20 @@ pub struct SeriesAt {
 
 /// Bytes of keys at which the cache starts anew. Nothing is lost by that: series live in their tables.
 const CACHE_BYTES_MAX: usize = 256 << 20;
+/// Keys that the cache takes without having found any.
+const ENTRIES_FREE: usize = 1 << 16;
 
 impl Default for KeyCache {
     fn default() -> Self {
-        Self { entries: Vec::new(), bytes: vec![0; PADDING], index: HashTable::new(), last: NONE }
+        Self {
+            entries: Vec::new(),
+            bytes: vec![0; PADDING],
+            index: Index::default(),
+            last: NONE,
+            next: 0,
+            hash: 0,
+            found: 0,
+        }
     }
 }
 
@@ -151,31 +208,39 @@ impl KeyCache {
     /// The key (with its space) that should come next: padded bytes, length and the entry's number.
     #[inline(always)]
     pub fn expected(&self) -> Option<(&[u8], usize, u32)> {
-        let next = self.entries.get(self.last as usize).map_or(0, |last| last.next);
-        let entry = self.entries.get(next as usize)?;
-        Some((&self.bytes[entry.start..], entry.len as usize + 1, next))
+        let entry = self.entries.get(self.next as usize)?;
+        Some((&self.bytes[entry.start as usize..], entry.len as usize + 1, self.next))
     }
 
     /// The line is of entry `number`.
     #[inline(always)]
     pub fn follow(&mut self, number: u32) -> SeriesAt {
+        let entry = &self.entries[number as usize];
         self.last = number;
-        self.entries[number as usize].target
+        self.next = entry.next;
+        entry.target
     }
 
     /// Looks `key` up and remembers that it followed the last line's.
     pub fn find(&mut self, key: &[u8], hasher: &RandomState) -> Option<SeriesAt> {
         let Self { entries, bytes, index, .. } = self;
-        let hash = hasher.hash_one(key);
-        let number = *index.find(hash, |number| entries[*number as usize].key(bytes) == key)?;
+        self.hash = hasher.hash_one(key) as u32;
+        let number = index.find(self.hash, |number| entries[number as usize].key(bytes) == key)?;
+        self.found += 1;
         self.link(number);
         Some(self.follow(number))
     }
 
-    /// Remembers a key that [`Self::find`] did not know.
-    pub fn insert(&mut self, key: &[u8], target: SeriesAt, hasher: &RandomState) {
+    /// Remembers the key that [`Self::find`] has just not found; `false` if it would rather not.
+    ///
+    /// A large cache that finds little takes only keys whose series is not new: series that come once would cost it more than they are worth.
+    pub fn insert(&mut self, key: &[u8], target: SeriesAt, is_new: bool) -> bool {
+        if is_new && self.entries.len() > ENTRIES_FREE.max(self.found) {
+            (self.last, self.next) = (NONE, 0);
+            return false;
+        }
         if self.bytes.len() + key.len() > CACHE_BYTES_MAX {
-            *self = Self::default();
+            *self = Self { hash: self.hash, ..Self::default() };
         }
         let start = self.bytes.len() - PADDING;
         self.bytes.truncate(start);
@@ -184,13 +249,11 @@ impl KeyCache {
         self.bytes.resize(start + key.len() + 1 + PADDING, 0);
         let number = self.entries.len() as u32;
         // A key is at most 65 535 bytes. After it the cycle is expected to start again, until something else is seen.
-        self.entries.push(CachedKey { start, len: key.len() as u32, target, next: 0 });
-        let Self { entries, bytes, index, .. } = self;
-        index.insert_unique(hasher.hash_one(key), number, |number| {
-            hasher.hash_one(entries[*number as usize].key(bytes))
-        });
+        self.entries.push(CachedKey { start: start as u32, len: key.len() as u32, target, next: 0 });
+        self.index.insert(self.hash, number);
         self.link(number);
-        self.last = number;
+        self.follow(number);
+        true
     }
 
     fn link(&mut self, number: u32) {
@@ -203,27 +266,24 @@ impl KeyCache {
     pub fn pop(&mut self, hasher: &RandomState) {
         let Some(entry) = self.entries.last().copied() else { return };
         let last = self.entries.len() - 1;
-        let hash = hasher.hash_one(entry.key(&self.bytes));
-        if let Ok(found) = self.index.find_entry(hash, |number| *number as usize == last) {
-            found.remove();
-        }
+        self.index.remove(hasher.hash_one(entry.key(&self.bytes)) as u32, last as u32);
         self.entries.truncate(last);
-        self.bytes.truncate(entry.start);
-        self.bytes.resize(entry.start + PADDING, 0);
+        self.bytes.truncate(entry.start as usize);
+        self.bytes.resize(entry.start as usize + PADDING, 0);
         if self.last as usize == last {
-            self.last = NONE;
+            (self.last, self.next) = (NONE, 0);
         }
     }
 
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
-        self.bytes.capacity() + self.entries.capacity() * size_of::<CachedKey>() + self.index.capacity() * 5
+        self.bytes.capacity() + self.entries.capacity() * size_of::<CachedKey>() + self.index.bytes()
     }
 }
 
 impl CachedKey {
     fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[self.start..self.start + self.len as usize]
+        &bytes[self.start as usize..(self.start + self.len) as usize]
     }
 }
 
@@ -250,7 +310,7 @@ mod tests {
         let at = |series| SeriesAt { table: 0, series };
         for (key, series) in [(&b"a"[..], 0), (b"b", 1), (b"c", 2)] {
             assert_eq!(cache.find(key, &hasher), None);
-            cache.insert(key, at(series), &hasher);
+            assert!(cache.insert(key, at(series), true));
         }
         for (key, series) in [(&b"a "[..], 0), (b"b ", 1), (b"c ", 2), (b"a ", 0)] {
             let (pattern, len, number) = cache.expected().map(|(p, l, n)| (p.to_vec(), l, n)).unwrap_or_default();

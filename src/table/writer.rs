@@ -1,5 +1,6 @@
 //! One request's way into the open tables: its beginning, and its end by commit or roll-back. What happens point by point is in `sink`.
 
+mod row;
 mod sink;
 
 use std::ops::Range;
@@ -62,16 +63,6 @@ enum Undo {
     Key,
 }
 
-/// What the value to come is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
-    Field(u32),
-    /// A field that no one has met; its name is in `Writer::new_field`.
-    NewField,
-    /// The field `time`, which no point may have.
-    Time,
-}
-
 /// Heap that a birth takes, roughly: struct, maps, names.
 const TABLE_BIRTH_BYTES: usize = 1024;
 const COLUMN_BIRTH_BYTES: usize = 512;
@@ -89,27 +80,26 @@ pub struct Writer<'a> {
     name: &'a str,
     catalog: &'a Catalog,
     hasher: &'a RandomState,
-    memory: &'a mut Reservation,
-    rules: Rules,
+    /// Tables that the request has met.
+    touched: Vec<u32>,
+    /// What the bucket's tables have grown by, once committed.
+    gained: usize,
+    /// How the series key that was taken apart last is made, for the next one that is made alike.
+    shape: Option<Shape>,
+    scratch: Vec<TagPair>,
+    request: Request<'a>,
+}
 
+/// What a request's points have in common, beside the tables that they go to.
+struct Request<'a> {
+    rules: Rules,
+    memory: &'a mut Reservation,
     /// What to take back if the request fails; behind `row_undo`, if the point does.
     undo: Vec<Undo>,
     row_undo: usize,
-    /// Tables that the request has met.
-    touched: Vec<u32>,
-
-    table: u32,
-    series: u32,
-    row: u32,
-    target: Target,
     new_field: Vec<u8>,
-    /// The field before, for predictions.
-    before: u32,
-    /// The field written last in this row, head of the list through `FieldSlot::previous`.
-    written: u32,
+    /// Why the point in progress cannot be written.
     reject: Option<SchemaReject>,
-    time_field: bool,
-
     points: u64,
     rejects: Rejects,
     dropped: Ordinals,
@@ -127,10 +117,32 @@ pub struct Writer<'a> {
     allowance: usize,
     /// The budget has refused a birth.
     starved: bool,
-    /// What the bucket's tables have grown by, once committed.
-    gained: usize,
-    scratch: Vec<TagPair>,
     unescaped: Vec<u8>,
+}
+
+/// A table, and its tags in the order in which a key wrote them.
+struct Shape {
+    table: u32,
+    tags: Vec<u32>,
+}
+
+impl Request<'_> {
+    /// Takes memory for something that a body's size does not bound.
+    fn pay(&mut self, bytes: usize) {
+        if self.allowance < bytes {
+            let more = bytes.max(GROW_BYTES);
+            if !self.memory.try_grow(more) {
+                if !self.by_force {
+                    self.starved = true;
+                    return;
+                }
+                self.memory.set(self.memory.bytes() + more);
+            }
+            self.granted += more;
+            self.allowance += more;
+        }
+        self.allowance -= bytes;
+    }
 }
 
 impl Tables {
@@ -166,10 +178,11 @@ impl Tables {
             self.memory.set(self.memory.bytes() + allowance);
         }
         let mut writer = self.open(bucket, catalog, Rules { time_ns_min: None, retention }, allowance)?;
-        writer.judges = false;
-        writer.by_force = by_force;
-        writer.verdict = dropped;
-        writer.passed_over = writer.verdict.runs().first().cloned().unwrap_or(NEVER);
+        let request = &mut writer.request;
+        request.judges = false;
+        request.by_force = by_force;
+        request.passed_over = dropped.runs().first().cloned().unwrap_or(NEVER);
+        request.verdict = dropped;
         Some(writer)
     }
 
@@ -184,25 +197,13 @@ impl Tables {
         if !self.buckets.contains_key(bucket) {
             self.buckets.insert(bucket.into(), OpenBucket::default());
         }
-        Some(Writer {
-            bucket: self.buckets.get_mut(bucket)?,
-            name: bucket,
-            catalog,
-            hasher: &self.hasher,
-            memory: &mut self.memory,
+        let request = Request {
             rules,
+            memory: &mut self.memory,
             undo: Vec::new(),
             row_undo: 0,
-            touched: Vec::new(),
-            table: NONE,
-            series: NONE,
-            row: 0,
-            target: Target::Time,
             new_field: Vec::new(),
-            before: NONE,
-            written: NONE,
             reject: None,
-            time_field: false,
             points: 0,
             rejects: Rejects::default(),
             dropped: Ordinals::default(),
@@ -214,9 +215,18 @@ impl Tables {
             granted: allowance,
             allowance,
             starved: false,
-            gained: 0,
-            scratch: Vec::new(),
             unescaped: Vec::new(),
+        };
+        Some(Writer {
+            bucket: self.buckets.get_mut(bucket)?,
+            name: bucket,
+            catalog,
+            hasher: &self.hasher,
+            touched: Vec::new(),
+            gained: 0,
+            shape: None,
+            scratch: Vec::new(),
+            request,
         })
     }
 }
@@ -238,10 +248,16 @@ impl Writer<'_> {
             return Err(unborn);
         }
         let request = journal.request();
+        for undo in &self.request.undo {
+            if let Undo::TagValue { table, tag } = undo {
+                self.bucket.tables[*table as usize].recount_tag(*tag);
+            }
+        }
         for table in std::mem::take(&mut self.touched) {
             let table = &mut self.bucket.tables[table as usize];
             let first_row = std::mem::replace(&mut table.mark, NONE);
             if first_row as usize == table.time.len() {
+                table.touched.clear();
                 continue;
             }
             table.runs.push(Run { first_row, request });
@@ -251,8 +267,8 @@ impl Writer<'_> {
         }
         let cache_before = std::mem::replace(&mut self.bucket.cache_bytes, self.bucket.cache.bytes());
         self.gained += self.bucket.cache_bytes.saturating_sub(cache_before);
-        self.undo.clear();
-        Ok(Committed { points: self.points, rejects: std::mem::take(&mut self.rejects) })
+        self.request.undo.clear();
+        Ok(Committed { points: self.request.points, rejects: std::mem::take(&mut self.request.rejects) })
     }
 
     /// Most bytes of the record of births that a commit would queue; 0 if it brings none.
@@ -270,7 +286,7 @@ impl Writer<'_> {
     fn births(&self, tables: &[u32]) -> Births<'_> {
         Births {
             bucket: self.name,
-            retention: self.rules.retention,
+            retention: self.request.rules.retention,
             tables: tables.iter().map(|table| births_of(&self.bucket.tables[*table as usize])).collect(),
         }
     }
@@ -290,7 +306,7 @@ impl Writer<'_> {
                 .iter_mut()
                 .zip(born.fields)
                 .for_each(|(field, ordinal)| field.ordinal = ordinal);
-            table.adopt(born.table);
+            table.adopt(born.table, self.hasher);
         }
         Ok(())
     }
@@ -303,7 +319,7 @@ impl Writer<'_> {
             let Some(table) = self.bucket.tables.get_mut(number as usize) else { continue };
             if let Some(born) = &table.born {
                 let newest = self.catalog.table(born.id);
-                table.adopt(newest);
+                table.adopt(newest, self.hasher);
             }
         }
     }
@@ -314,49 +330,45 @@ impl Writer<'_> {
             let mark = std::mem::replace(&mut table.mark, NONE);
             table.truncate(mark);
         }
-        self.take_back(0);
+        self.take_back_to(0);
     }
 
     /// The points that were dropped so far.
     pub fn dropped(&self) -> &Ordinals {
-        &self.dropped
+        &self.request.dropped
+    }
+
+    /// What is to be said of them.
+    pub fn rejects(&self) -> &Rejects {
+        &self.request.rejects
     }
 
     /// Points so far, dropped ones too.
     pub fn points(&self) -> u64 {
-        self.points + self.rejects.dropped
+        self.request.points + self.request.rejects.dropped
     }
 
     /// Bytes that the request has taken from the budget so far.
     pub fn granted(&self) -> usize {
-        self.granted
-    }
-
-    /// Takes the point in progress back, with everything that it bore.
-    fn undo_point(&mut self) {
-        let table = &mut self.bucket.tables[self.table as usize];
-        // The list may lead through a field twice (a name written twice in a point); what was undone is not there any more.
-        while let Some(field) = table.fields.get_mut(self.written as usize) {
-            if !field.column.has(self.row) {
-                break;
-            }
-            field.column.truncate(self.row);
-            self.written = field.previous;
-        }
-        self.rejects.dropped += 1;
+        self.request.granted
     }
 
     /// Takes back what was done since the undo list had `len` entries.
-    fn take_back(&mut self, len: usize) {
-        while self.undo.len() > len {
-            match self.undo.pop() {
+    fn take_back_to(&mut self, len: usize) {
+        while self.request.undo.len() > len {
+            match self.request.undo.pop() {
                 Some(Undo::Table) => {
                     self.bucket.pop_table();
-                    let tables = self.bucket.tables.len() as u32;
-                    self.touched.retain(|table| *table < tables);
+                    // The newest table was touched last, if at all.
+                    let popped = self.bucket.tables.len() as u32;
+                    self.touched.pop_if(|table| *table == popped);
+                    self.shape = None;
                 }
-                Some(Undo::Tag { table }) => self.bucket.tables[table as usize].pop_tag(),
-                Some(Undo::Field { table }) => self.bucket.tables[table as usize].pop_field(),
+                Some(Undo::Tag { table }) => {
+                    self.bucket.tables[table as usize].pop_tag();
+                    self.shape = None;
+                }
+                Some(Undo::Field { table }) => self.bucket.tables[table as usize].pop_field(self.hasher),
                 Some(Undo::TagValue { table, tag }) => {
                     self.bucket.tables[table as usize].tags[tag as usize].values.pop(self.hasher);
                 }
@@ -381,6 +393,7 @@ impl Drop for Writer<'_> {
     /// Takes back what was not committed, and gives back the memory that the request did not use.
     fn drop(&mut self) {
         self.roll_back();
-        self.memory.set(self.memory.bytes() - self.granted + self.gained);
+        let memory = &mut *self.request.memory;
+        memory.set(memory.bytes() - self.request.granted + self.gained);
     }
 }

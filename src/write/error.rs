@@ -12,9 +12,6 @@ use crate::line::LineError;
 use crate::line::grammar::ERRORS_MAX;
 use crate::table::Rejects;
 
-/// Most bytes of a bad line that an answer repeats.
-const ECHO_BYTES_MAX: usize = 512;
-
 /// Most bytes of `X-Influxdb-Error`.
 const HEADER_BYTES_MAX: usize = 1024;
 
@@ -230,19 +227,6 @@ fn lines_message(errors: &[LineError], texts: &[String], more: bool) -> String {
     message
 }
 
-/// A bad line as it is repeated: valid UTF-8, cut where it is long.
-pub fn echo(line: &[u8]) -> String {
-    if line.len() <= ECHO_BYTES_MAX {
-        return String::from_utf8_lossy(line).into_owned();
-    }
-    let mut cut = ECHO_BYTES_MAX;
-    // Not in the middle of a character.
-    while cut > ECHO_BYTES_MAX - 4 && line[cut] & 0xC0 == 0x80 {
-        cut -= 1;
-    }
-    format!("{}... ({} bytes)", String::from_utf8_lossy(&line[..cut]), line.len())
-}
-
 /// `partial write: <first reason> dropped=<n>`; a reason of the schema wins over retention.
 fn partial_message(rejects: &Rejects, retention: Option<Duration>) -> String {
     let mut reason = String::new();
@@ -301,15 +285,6 @@ mod tests {
         assert_eq!(json["line"], 3);
         assert_eq!(json["message"], "unable to parse 'm \"x\"': missing fields (line 3)");
         assert!(json["error"].as_str().unwrap().contains("partial write: unable to parse"));
-    }
-
-    #[test]
-    fn echoes_are_cut_between_characters() {
-        let line = "ä".repeat(1000);
-        let text = echo(&line.as_bytes()[1..]);
-        assert!(text.len() < 600, "{}", text.len());
-        assert!(text.ends_with("(1999 bytes)"));
-        assert_eq!(echo(b"a\xFFb"), "a\u{FFFD}b");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::Entry;
-use super::error::{Refusal, echo};
+use super::error::Refusal;
 use super::keeper::Keeper;
 use super::params::Params;
 use super::ready::Readiness;
@@ -13,7 +13,7 @@ use super::{VERSION_HEADER, params};
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::Catalog;
 use crate::config::{Config, Simd};
-use crate::decode::{Gunzip, GzipError, is_utf8};
+use crate::decode::{Gunzip, GzipError};
 use crate::http::{Error as HttpError, Head, Response, Status};
 use crate::line::{self, Kernel, Padded, Precision};
 use crate::metrics::Metrics;
@@ -96,14 +96,14 @@ struct Body<'a> {
 
 /// The kernel that a setting stands for; the configuration has checked that the processor has it.
 pub fn kernel(simd: Simd) -> Kernel {
-    let wanted = match simd {
-        Simd::Auto => return Kernel::fastest(),
-        Simd::Avx2 => "avx2",
-        Simd::Sse2 => "sse2",
-        Simd::Portable => "portable",
+    let named = match simd {
+        Simd::Auto => None,
+        Simd::Avx512 => Kernel::named("avx512"),
+        Simd::Avx2 => Kernel::named("avx2"),
+        Simd::Sse2 => Kernel::named("sse2"),
+        Simd::Portable => Some(Kernel::PORTABLE),
     };
-    let available = Kernel::available();
-    available.into_iter().find(|kernel| kernel.name() == wanted).unwrap_or(Kernel::Portable)
+    named.unwrap_or_else(Kernel::fastest)
 }
 
 /// Decompression buffers larger than this are not kept for the next body.
@@ -332,7 +332,7 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
     let bucket = context.catalog.bucket(&params.bucket);
     let retention = bucket.map_or(context.config.default_retention, |bucket| bucket.retention);
     let rules = Rules { time_ns_min: lower_bound(stamp.now_ns, retention), retention };
-    let options = line_options(context.kernel, params.precision, stamp.now_ns, lines);
+    let options = line_options(context.kernel, params.precision, stamp.now_ns);
     let overloaded = Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS };
     let mut entry = Vec::new();
     loop {
@@ -352,7 +352,7 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
                 return Ok(Written { position: place.position(), partial });
             }
             line::Outcome::Bad { errors, more } => {
-                let texts = errors.iter().map(|error| echo(&lines.as_bytes()[error.start..error.end])).collect();
+                let texts = errors.iter().map(|error| line::echo(&lines.as_bytes()[error.start..error.end])).collect();
                 return Err(Refusal::Lines { errors, texts, more });
             }
             line::Outcome::Stopped => {
@@ -381,9 +381,9 @@ fn describe(body: Body<'_>, stamp: Stamp, writer: &Writer<'_>, entry: &mut Vec<u
 }
 
 /// How the lines of a request are read; the same whenever they are.
-pub fn line_options(kernel: Kernel, precision: Precision, received_ns: i64, lines: Padded<'_>) -> line::Options {
+pub fn line_options(kernel: Kernel, precision: Precision, received_ns: i64) -> line::Options {
     let default_time_ns = default_time(received_ns, precision);
-    line::Options { kernel, precision, default_time_ns, utf8: is_utf8(lines.as_bytes()) }
+    line::Options { kernel, precision, default_time_ns }
 }
 
 /// Counts what was written, and says what was not.

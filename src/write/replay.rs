@@ -67,7 +67,7 @@ impl Replay {
 
     fn insert(&mut self, entry: &Entry<'_>, lines: Padded<'_>, number: u64, by_force: bool) -> Result<(), ReplayError> {
         let Context { catalog, config, kernel, .. } = &self.context;
-        let options = line_options(*kernel, entry.precision, entry.received_ns, lines);
+        let options = line_options(*kernel, entry.precision, entry.received_ns);
         let dropped = entry.dropped.clone();
         let retention = config.default_retention;
         let writer = self.tables.replayer(entry.bucket, catalog, dropped, retention, lines.len(), by_force);

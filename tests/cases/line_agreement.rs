@@ -2,19 +2,35 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use ringest::line::grammar::ERRORS_MAX;
 
-use super::line_cases::{CASES, long_bodies};
+use super::line_cases::{CASES, REASONS, long_bodies};
 use super::line_strategy::body_from;
 use crate::fuzzed;
 
 #[test]
 fn every_case_by_name() {
-    CASES.iter().for_each(|case| fuzzed::line::line(case.body));
+    for case in CASES {
+        fuzzed::line::line(case.body);
+        fuzzed::line::agree(case.body, case.precision);
+    }
+    REASONS.iter().for_each(|(_, body, _)| fuzzed::line::line(body));
 }
 
 #[test]
 fn long_bodies_agree() {
     long_bodies().iter().for_each(|(_, body, _)| fuzzed::line::line(body));
+}
+
+/// As many bad lines as an answer lists, one less and one more, with good ones behind or not.
+#[test]
+fn bad_lines_up_to_the_most_that_are_listed() {
+    for count in [ERRORS_MAX - 1, ERRORS_MAX, ERRORS_MAX + 1, 2 * ERRORS_MAX + 1] {
+        for behind in ["", "m f=1", "# c\n\n\r\n", "\n\nm f=1\nm f=2\n"] {
+            fuzzed::line::line(&["bad\n".repeat(count), behind.into()].concat().into_bytes());
+            fuzzed::line::line(&["m f=1\nbad\n".repeat(count), behind.into()].concat().into_bytes());
+        }
+    }
 }
 
 /// Wide loads must not care where a line starts, ends, or what follows it.

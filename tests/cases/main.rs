@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+#[cfg(feature = "batch")]
+mod batches;
 #[cfg(feature = "lake")]
 mod births_race;
+mod exact;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
 #[cfg(feature = "lake")]
@@ -16,6 +19,10 @@ mod lake_reader;
 mod limits;
 mod line_agreement;
 mod line_cases;
+mod line_floats;
+mod line_integers;
+#[cfg(feature = "lake")]
+mod line_over_http;
 mod line_strategy;
 #[cfg(feature = "lake")]
 mod log;
@@ -28,4 +35,5 @@ mod restart;
 mod server_life;
 #[cfg(feature = "lake")]
 mod server_requests;
+mod stored_model;
 mod table_model;

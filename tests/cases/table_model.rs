@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::line_cases::CASES;
+use super::line_cases::{CASES, STORED};
 use super::line_strategy::body_from;
 use crate::fuzzed;
 
@@ -17,6 +17,18 @@ fn every_case_by_name_as_a_request() {
     let bodies: Vec<Vec<u8>> = CASES.iter().map(|case| case.body.to_vec()).collect();
     fuzzed::table::table(&bodies, None);
     fuzzed::table::table(&bodies, Some(1));
+}
+
+/// An empty body in front moves every request to another kernel and shard.
+#[test]
+fn every_case_of_several_requests() {
+    for case in STORED {
+        for empty in 0..4 {
+            let bodies = std::iter::repeat_n(Vec::new(), empty);
+            let bodies = bodies.chain(case.requests.iter().map(|request| request.body.to_vec()));
+            fuzzed::table::table(&bodies.collect::<Vec<_>>(), None);
+        }
+    }
 }
 
 #[test]
@@ -33,6 +45,43 @@ fn a_dropped_point_bears_nothing() {
 #[test]
 fn a_bad_line_takes_everything_back() {
     requests(&["m,t=a f=1 1\nm,t=b g=2,h=3 2\nm f", "m,t=b g=t 1", "x,a=b c=1\nm,t=c f=7 3\n,", "m,t=a f=3 3"], None);
+}
+
+/// `points` of all types from number `first` on, some fields in some points only, each third with one of ever new series.
+fn many(points: usize, first: usize) -> String {
+    (first..first + points)
+        .map(|n| {
+            let tag = if n % 3 == 0 { format!(",t=s{n}") } else { String::new() };
+            let rare = if n % 7 == 0 { format!(",r={n}i") } else { String::new() };
+            let i = (n as i64 - 2_000) << (n % 5 * 12);
+            format!(
+                "m{tag} i={i}i,u={}u,b={},f={}.5,w={n},s=\"{n}\"{rare} {n}\n",
+                u64::MAX - n as u64,
+                n % 2 == 0,
+                n * n
+            )
+        })
+        .collect()
+}
+
+/// Columns keep their values in chunks of 1024: what is taken back may begin in the midst of one, or where one ends.
+#[test]
+fn a_bad_line_takes_thousands_of_points_back() {
+    let bad = |points: usize, first: usize| many(points, first) + "m f";
+    for committed in [1, 1_023, 1_024, 1_025, 1_500, 2_048] {
+        let bodies =
+            [many(committed, 0), bad(3_000, 10_000), many(10, 20_000), bad(5_000, 30_000), many(3_000, 40_000)];
+        requests(&bodies.each_ref().map(|body| &**body), None);
+    }
+}
+
+/// Dropped points between others, over the borders of chunks.
+#[test]
+fn dropped_points_leave_nothing_in_thousands() {
+    let mixed: String = (0..5_000)
+        .map(|n| format!("m a={n}i,b={n},a={}i,s=\"x{n}\"{} {n}\n", n + 1, if n % 4 == 0 { ",s=1" } else { "" }))
+        .collect();
+    requests(&[&many(1_020, 0), &mixed, &many(2_000, 5_000)], Some(10));
 }
 
 #[test]

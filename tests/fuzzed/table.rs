@@ -159,13 +159,13 @@ fn rows_of(sealed: &SealedTable) -> Vec<(u64, Row)> {
     assert_eq!(time.len(), series.len());
     let mut rows: Vec<Row> = time
         .iter()
-        .zip(series)
+        .zip(series.iter())
         .map(|(time, series)| {
-            let tags = keys.tags_of(*series as usize).iter().map(|pair| {
+            let tags = keys.tags_of(series as usize).iter().map(|pair| {
                 let value = keys.values[pair.tag as usize].get(pair.value as usize);
                 (sealed.table.tags[pair.tag as usize].name.to_string(), String::from_utf8(value.to_vec()).unwrap())
             });
-            (tags.collect(), *time, Fields::new())
+            (tags.collect(), time, Fields::new())
         })
         .collect();
     for (ordinal, column) in fields.iter().enumerate() {
@@ -187,10 +187,10 @@ fn rows_of(sealed: &SealedTable) -> Vec<(u64, Row)> {
 fn texts_of(values: &Values) -> Vec<String> {
     let text = |value| describe(&value).expect("only short strings are stored").1;
     match values {
-        Values::Float(values) => values.iter().map(|value| text(Value::Float(*value))).collect(),
-        Values::Integer(values) => values.iter().map(|value| text(Value::Integer(*value))).collect(),
-        Values::Unsigned(values) => values.iter().map(|value| text(Value::Unsigned(*value))).collect(),
-        Values::Boolean(values) => values.iter().map(|value| text(Value::Boolean(*value))).collect(),
+        Values::Float(values) => values.iter().map(|value| text(Value::Float(value))).collect(),
+        Values::Integer(values) => values.iter().map(|value| text(Value::Integer(value))).collect(),
+        Values::Unsigned(values) => values.iter().map(|value| text(Value::Unsigned(value as u64))).collect(),
+        Values::Boolean(values) => values.iter().map(|value| text(Value::Boolean(value))).collect(),
         Values::String(values) => (0..values.len())
             .map(|index| text(Value::String(String::from_utf8(values.get(index).to_vec()).unwrap())))
             .collect(),

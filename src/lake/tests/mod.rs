@@ -94,7 +94,7 @@ fn seal(table: &Table, requests: &[(u64, Vec<Row>)], sparse: bool) -> Rows {
                 columns[*field as usize].1.push(value.clone());
             }
             rows.time.push(point.time);
-            rows.series.push(series);
+            rows.series.push(i64::from(series));
         }
     }
     for ((present, values), field) in columns.into_iter().zip(&table.fields) {
@@ -119,7 +119,10 @@ fn typed(kind: FieldType, values: Vec<Value>) -> Values {
     match kind {
         FieldType::Float => collect!(Float),
         FieldType::Integer => collect!(Integer),
-        FieldType::Unsigned => collect!(Unsigned),
+        FieldType::Unsigned => {
+            let bits = |value| if let Value::Unsigned(value) = value { value as i64 } else { panic!() };
+            Values::Unsigned(values.into_iter().map(bits).collect())
+        }
         FieldType::Boolean => collect!(Boolean),
         FieldType::String => {
             let mut strings = Strings::default();

@@ -12,11 +12,19 @@ mod x86_64;
 pub(super) use generic::equal;
 pub(super) use scalar::Swar;
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86_64::{Avx2, Sse2};
+use x86_64::{Avx2, Avx512, Sse2};
 
-/// The instruction set that a body is scanned with.
+use vector::{Task, Vector};
+
+/// The instruction set that a body is scanned with; one that this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kernel {
+pub struct Kernel(pub(in crate::line) Isa);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::line) enum Isa {
+    /// AVX-512 F, BW and VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -26,46 +34,107 @@ pub enum Kernel {
 }
 
 impl Kernel {
+    /// The one that every processor can run.
+    pub const PORTABLE: Kernel = Kernel(Isa::Portable);
+
     /// All kernels that this processor can run, the fastest first.
     pub fn available() -> Vec<Kernel> {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
-            {
-                kernels.push(Kernel::Avx2);
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("popcnt");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl");
+            if avx2 && avx512 {
+                kernels.push(Kernel(Isa::Avx512));
             }
-            kernels.push(Kernel::Sse2);
+            if avx2 {
+                kernels.push(Kernel(Isa::Avx2));
+            }
+            kernels.push(Kernel(Isa::Sse2));
         }
-        kernels.push(Kernel::Portable);
+        kernels.push(Self::PORTABLE);
         kernels
     }
 
     /// The fastest kernel of this processor.
     pub fn fastest() -> Kernel {
-        Self::available()[0]
+        Self::available().first().copied().unwrap_or(Self::PORTABLE)
+    }
+
+    /// The kernel of this name, if this processor can run it.
+    pub fn named(name: &str) -> Option<Kernel> {
+        Self::available().into_iter().find(|kernel| kernel.name() == name)
+    }
+
+    /// Runs the task with this kernel's vector.
+    pub(in crate::line) fn run<T: Task>(self, task: T) -> T::Output {
+        // SAFETY: a kernel is made only if the processor has its instructions.
+        unsafe {
+            match self.0 {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => Avx512::run(task),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => Avx2::run(task),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Sse2 => Sse2::run(task),
+                Isa::Portable => Swar::run(task),
+            }
+        }
     }
 
     pub const fn name(self) -> &'static str {
-        match self {
+        match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
-            Kernel::Sse2 => "sse2",
-            Kernel::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Sse2 => "sse2",
+            Isa::Portable => "portable",
         }
     }
+}
+
+/// How many of the bytes that structure line protocol (`,` `=` space LF `"` `\\`) a body holds: what the kernel's search costs without
+/// any prediction.
+pub fn count_delimiters(body: super::Padded<'_>, kernel: Kernel) -> u64 {
+    struct Count<'a>(super::Padded<'a>);
+
+    impl Task for Count<'_> {
+        type Output = u64;
+
+        #[inline(always)]
+        fn run<V: Vector>(self) -> u64 {
+            generic::count::<V, 6>(&self.0, *b",= \n\"\\")
+        }
+    }
+
+    kernel.run(Count(body))
 }
 
 /// Whether the body goes on at `at` (a position inside of it) with `pattern[..len]`, where `pattern` has 64 more readable bytes.
 ///
 /// A sink's way to compare what it expects in place. `V` is the parser's vector.
 #[inline(always)]
-pub fn equal_prefix<V: vector::Vector>(body: &super::Padded<'_>, at: usize, pattern: &[u8], len: usize) -> bool {
+pub fn equal_prefix<V: Vector>(body: &super::Padded<'_>, at: usize, pattern: &[u8], len: usize) -> bool {
     if len > body.len() - at {
         return false;
     }
     assert!(pattern.len() >= len + super::PADDING);
     // SAFETY: both sides have `len` bytes and at least 64 more behind them.
+    unsafe { equal::<V>(body.pointer(at), pattern.as_ptr(), len) }
+}
+
+/// Whether `pattern[..len]` stands at `at`, where `len` is below 64 and the pattern does not end in a zero byte.
+#[inline(always)]
+pub fn equal_short<V: Vector>(body: &super::Padded<'_>, at: usize, pattern: &[u8; 64], len: usize) -> bool {
+    assert!(at <= body.len() && len < 64);
+    // SAFETY: 64 bytes may be read at both, and a length below 64 keeps whole vectors within them, since their size divides 64. What
+    // is compared behind the end of the body is zero.
     unsafe { equal::<V>(body.pointer(at), pattern.as_ptr(), len) }
 }

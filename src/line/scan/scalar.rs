@@ -1,15 +1,25 @@
 //! 8 bytes in a general register, for every processor.
 
-use super::vector::Vector;
+use super::vector::{Marks, Task, Vector};
 
 #[derive(Clone, Copy)]
 pub struct Swar(u64);
 
+/// The highest bit of each marked byte.
+#[derive(Clone, Copy)]
+pub struct HighBits(u64);
+
 const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+const BELOW_HIGH: u64 = 0x7F7F_7F7F_7F7F_7F7F;
 
 impl Vector for Swar {
     const BYTES: usize = 8;
+    type Marks = HighBits;
+
+    #[inline(never)]
+    unsafe fn run<T: Task>(task: T) -> T::Output {
+        task.run::<Self>()
+    }
 
     #[inline(always)]
     fn splat(byte: u8) -> Self {
@@ -23,20 +33,16 @@ impl Vector for Swar {
     }
 
     #[inline(always)]
-    fn eq(self, other: Self) -> Self {
+    fn eq(self, other: Self) -> HighBits {
         let difference = self.0 ^ other.0;
-        // A borrow may mark a 0x01 above a true zero, never below it.
-        Self(difference.wrapping_sub(LOW) & !difference & HIGH)
+        // A byte's high bit is set where the byte is not zero; no carry leaves a byte.
+        let differs = ((difference & BELOW_HIGH) + BELOW_HIGH) | difference;
+        HighBits(!(differs | BELOW_HIGH))
     }
 
     #[inline(always)]
-    fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    #[inline(always)]
-    fn first(self) -> Option<usize> {
-        (self.0 != 0).then(|| (self.0.trailing_zeros() / 8) as usize)
+    fn is_ascii(self) -> bool {
+        self.0 & !BELOW_HIGH == 0
     }
 
     #[inline(always)]
@@ -44,5 +50,19 @@ impl Vector for Swar {
         let difference = self.0 ^ other.0;
         let kept = if len < 8 { (1 << (8 * len)) - 1 } else { u64::MAX };
         difference & kept == 0
+    }
+}
+
+impl Marks for HighBits {
+    const SHIFT: u32 = 3;
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.0
     }
 }
