@@ -10,7 +10,11 @@ import json
 import re
 import sys
 
+# Numbers may have any number of leading zeros.
+sys.set_int_max_str_digits(0)
+
 KEY_BYTES_MAX = 65_535
+STRING_BYTES_MAX = 1 << 20
 TIME_MIN, TIME_MAX = -(2**63) + 2, 2**63 - 2
 RESERVED_TAG_KEYS = {b"time", b"_field", b"_measurement", b"\0"}
 PRECISION_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -27,7 +31,7 @@ VALUE_END = re.compile(rb"[, ]|\Z")
 
 INTEGER = re.compile(rb"-?[0-9]+i")
 UNSIGNED = re.compile(rb"[0-9]+u")
-FLOAT = re.compile(rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+FLOAT = re.compile(rb"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 TIMESTAMP = re.compile(rb"-?[0-9]+")
 BOOLEANS = {word: value for value, words in ((True, b"t T true True TRUE"), (False, b"f F false False FALSE")) for word in words.split()}
 
@@ -45,9 +49,12 @@ def lines(body):
             begin += 1
         comment = body[begin : begin + 1] == b"#"
         line_feed = body.find(b"\n", begin) if comment else line_end(body, begin)
-        end = len(body) if line_feed < 0 else line_feed
-        following = len(body) if line_feed < 0 else line_feed + 1
-        text_end = end - 1 if end > begin and body[end - 1 : end] == b"\r" else end
+        if line_feed is None:  # A CR at the end is inside of the string.
+            text_end = following = len(body)
+        else:
+            end = len(body) if line_feed < 0 else line_feed
+            following = len(body) if line_feed < 0 else line_feed + 1
+            text_end = end - 1 if end > begin and body[end - 1 : end] == b"\r" else end
         if not comment and text_end > begin:
             yield number, begin, text_end, following
         number += body.count(b"\n", position, following)
@@ -55,7 +62,7 @@ def lines(body):
 
 
 def line_end(body, begin):
-    """The offset of the LF that ends the line, or -1."""
+    """The offset of the LF that ends the line, or -1; None if a string is never closed."""
     mark = KEY_END.search(body, begin)
     if mark is None:
         return -1
@@ -74,7 +81,7 @@ def line_end(body, begin):
         elif equals > commas:
             string = STRING_REST.match(body, position)
             if string is None:
-                return -1
+                return None
             position = string.end()
     return -1
 
@@ -88,21 +95,22 @@ def parse_key(key):
     measurement, *tags = COMMA.split(key)
     if not measurement:
         raise Malformed("missing measurement")
-    pairs = {}
+    written = []
     for tag in tags:
         name, *values = EQUALS.split(tag)
         if not name:
             raise Malformed("missing tag key")
-        if not values or not values[0]:
-            raise Malformed("missing tag value")
         if len(values) > 1:
             raise Malformed("invalid tag format")
-        unescaped = unescape(name, b",= ")
-        if unescaped in pairs:
-            raise Malformed("duplicate tags")
-        pairs[unescaped] = unescape(values[0], b",= ")
-        if name in RESERVED_TAG_KEYS:
-            raise Malformed(f"cannot use reserved tag key {unescaped!r}")
+        if not values or not values[0]:
+            raise Malformed("missing tag value")
+        written.append((name, values[0]))
+    pairs = {unescape(name, b",= "): unescape(value, b",= ") for name, value in written}
+    if len(pairs) < len(tags):
+        raise Malformed("duplicate tags")
+    reserved = [name for name, _ in written if name in RESERVED_TAG_KEYS]
+    if reserved:
+        raise Malformed(f"cannot use reserved tag key {reserved[0].decode()!r}")
     if len(key) > KEY_BYTES_MAX:
         raise Malformed(f"max key length exceeded: {len(key)} > {KEY_BYTES_MAX}")
     return unescape(measurement, b", "), tuple(sorted(pairs.items(), key=lambda pair: pair[0].encode()))
@@ -235,6 +243,37 @@ class Merged:
 
     def rows(self):
         return sum(len(rows) for rows in self.tables.values())
+
+
+class Bucket:
+    """What a bucket must hold after requests: a type per field, for ever; points that do not fit dropped whole; later fields win."""
+
+    def __init__(self):
+        # (measurement, tags, time) -> field -> (type, value)
+        self.rows = {}
+        self.types = {}
+
+    def write(self, points, received_ns):
+        """The status of the answer to a body whose lines are all good."""
+        status = 204
+        for point in points:
+            kept = [field for field in point["fields"] if field[0] != "time"]
+            if not self.take(point, kept, received_ns) or len(kept) < len(point["fields"]):
+                status = 422
+        return status
+
+    def take(self, point, fields, received_ns):
+        types = dict(self.types)
+        for field, kind, value in fields:
+            known = types.setdefault((point["measurement"], field), kind)
+            if known != kind or (kind == "string" and len(value.encode()) > STRING_BYTES_MAX):
+                return False
+        if fields:
+            self.types = types
+            time = received_ns if point["time"] is None else point["time"]
+            row = self.rows.setdefault((point["measurement"], point["tags"], time), {})
+            row.update((field, (kind, value)) for field, kind, value in fields)
+        return bool(fields)
 
 
 def main():

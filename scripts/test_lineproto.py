@@ -2,6 +2,7 @@
 
 import unittest
 
+import lineproto
 from lineproto import Merged, Reader
 
 
@@ -47,6 +48,10 @@ class Lines(unittest.TestCase):
         self.assertEqual(one('m f="a\r\n"\r\n')["fields"][0][2], "a\r\n")
         self.assertEqual(bad("m f=1\r\r\n")[1], "invalid number")
 
+    def test_a_carriage_return_in_an_open_string_is_data(self):
+        body = b'm f="x\r'
+        self.assertEqual([body[start:end] for _, start, end, _ in lineproto.lines(body)], [body])
+
     def test_blanks(self):
         self.assertEqual(one(" \tm  f=1   5  ")["time"], 5)
         self.assertEqual(one("m \tf=1")["measurement"], "m")
@@ -74,7 +79,10 @@ class Names(unittest.TestCase):
             ("m,t f=1", "missing tag value"),
             ("m,t= f=1", "missing tag value"),
             ("m,t=a=b f=1", "invalid tag format"),
+            ("m,t==b f=1", "invalid tag format"),
             ("m,t=a,t=a f=1", "duplicate tags"),
+            ("m,t=a,t=b,u f=1", "missing tag value"),
+            ("m,time=a,t=a,t=a f=1", "duplicate tags"),
             ("m,time=a f=1", "cannot use reserved tag key 'time'"),
             ("m", "missing fields"),
             (r"m,t=a\ f=1", "invalid tag format"),
@@ -116,6 +124,12 @@ class Values(unittest.TestCase):
             with self.subTest(text):
                 self.assertEqual(self.value(text), expected)
         self.assertEqual(str(self.value("-0")[1]), "-0.0")
+
+    def test_long_numbers(self):
+        zeros = "0" * 100_000
+        self.assertEqual(self.value(f"{zeros}1i"), ("integer", 1))
+        self.assertEqual(self.value(f"{zeros}1.5"), ("float", 1.5))
+        self.assertEqual(bad(f"m f={zeros}1x")[1], "invalid number")
 
     def test_faults(self):
         numbers = ["1.0i", "1e3i", "-", ".", "1I", "-i", "1ii", "-0u", "0x1", "1_0", "1e", "1t", "-inf"]
