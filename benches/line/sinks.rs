@@ -6,7 +6,9 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use ringest::line::{End, FieldName, Key, PADDING, Padded, Row, Sink, Vector, equal_prefix, equal_short};
+use ringest::line::{
+    End, ExpectedField, FieldName, Key, PADDING, Rest, Row, Sink, Vector, Word, begins_with, begins_with_short,
+};
 
 /// Foresees series and fields as the tables do, and adds values up instead of storing them.
 pub struct Predicting {
@@ -36,17 +38,25 @@ pub struct Series {
 struct Table {
     first: u32,
     fields: Vec<Field>,
+    /// The fields of a row that had no strings, from which on all are expected to be like it, and room for their values.
+    expected: Vec<ExpectedField>,
+    words: Vec<u64>,
+    /// The fields of the row in progress, as far as they have words, of the first rows.
+    row: Vec<ExpectedField>,
+    rows: usize,
     by_name: HashMap<Box<[u8]>, u32, RandomState>,
 }
 
 struct Field {
-    /// `name=`, if it is shorter than 64 bytes.
-    pattern: [u8; 64],
+    /// `name=`, if it is at most 32 bytes.
+    pattern: [u8; 32],
     len: usize,
     next: u32,
 }
 
 const NONE: u32 = u32::MAX;
+/// Rows of a table after which it learns no more.
+const ROWS_LEARNT: usize = 16;
 
 impl Predicting {
     pub fn new() -> Self {
@@ -97,11 +107,11 @@ impl Sink for Predicting {
     type Row<'r> = Sum<'r>;
 
     #[inline(always)]
-    fn expected_series<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<(u32, usize)> {
+    fn expected_series<V: Vector>(&mut self, rest: Rest<'_>) -> Option<(u32, usize)> {
         let next = self.series.get(self.last as usize)?.next;
         let series = self.series.get(next as usize)?;
         let len = series.len as usize;
-        if !equal_prefix::<V>(body, at, &self.keys[series.start..], len) {
+        if !begins_with::<V>(rest, &self.keys[series.start..], len) {
             return None;
         }
         self.last = next;
@@ -134,7 +144,7 @@ impl Sink for Predicting {
     fn row(&mut self, series: u32) -> Sum<'_> {
         let table = &mut self.tables[self.series[series as usize].table as usize];
         let expected = table.first;
-        Sum { checksum: &mut self.checksum, table, before: NONE, expected }
+        Sum { checksum: &mut self.checksum, table, before: NONE, expected, whole: true }
     }
 
     fn take_back(&mut self) {
@@ -149,6 +159,8 @@ pub struct Sum<'r> {
     /// The field that came last, and the one that should follow.
     before: u32,
     expected: u32,
+    /// All its fields have words.
+    whole: bool,
 }
 
 impl Sum<'_> {
@@ -156,15 +168,55 @@ impl Sum<'_> {
     fn add(&mut self, value: u64) {
         *self.checksum = self.checksum.wrapping_add(value);
     }
+
+    #[inline(always)]
+    fn add_word(&mut self, value: u64, word: Word) {
+        if self.table.rows < ROWS_LEARNT {
+            self.learn(Some(word));
+        }
+        self.add(value);
+    }
+
+    /// What the field that came last is, if it has a word.
+    #[cold]
+    fn learn(&mut self, word: Option<Word>) {
+        let field = &self.table.fields[self.before as usize];
+        let expected = word.and_then(|word| ExpectedField::new(&field.pattern[..field.len.max(1) - 1], word));
+        self.whole &= expected.is_some();
+        self.table.row.extend(expected);
+    }
+
+    /// The row is complete.
+    #[cold]
+    fn learn_row(&mut self) {
+        let row = std::mem::take(&mut self.table.row);
+        if self.whole {
+            self.table.words = vec![0; row.len()];
+            self.table.expected = row;
+        }
+        self.table.rows += 1;
+    }
 }
 
 impl Row for Sum<'_> {
     #[inline(always)]
-    fn expected_field<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<usize> {
+    fn expected_fields(&mut self) -> Option<(&mut [ExpectedField], &mut [u64])> {
+        let Table { expected, words, rows, .. } = &mut *self.table;
+        (*rows >= ROWS_LEARNT && !expected.is_empty()).then_some((expected, words))
+    }
+
+    #[inline(always)]
+    fn expected_came(&mut self, count: usize, _: bool) {
+        let sum = self.table.words[..count].iter().fold(0, |sum: u64, word| sum.wrapping_add(*word));
+        self.add(sum);
+    }
+
+    #[inline(always)]
+    fn expected_field<V: Vector>(&mut self, rest: Rest<'_>) -> Option<usize> {
         // Fields that are missing from a line are passed over, a few of them.
         for _ in 0..4 {
             let field = self.table.fields.get(self.expected as usize)?;
-            if field.len > 0 && equal_short::<V>(body, at, &field.pattern, field.len) {
+            if field.len > 0 && begins_with_short::<V>(rest, &field.pattern, field.len) {
                 self.before = self.expected;
                 self.expected = field.next;
                 return Some(field.len - 1);
@@ -174,7 +226,7 @@ impl Row for Sum<'_> {
         None
     }
 
-    fn field<V: Vector>(&mut self, _: &Padded<'_>, _: usize, FieldName { raw, .. }: FieldName<'_>) {
+    fn field<V: Vector>(&mut self, _: Rest<'_>, FieldName { raw, .. }: FieldName<'_>) {
         let number = match self.table.by_name.get(raw) {
             Some(number) => *number,
             None => {
@@ -194,35 +246,41 @@ impl Row for Sum<'_> {
 
     #[inline(always)]
     fn float(&mut self, value: f64) {
-        self.add(value.to_bits());
+        self.add_word(value.to_bits(), Word::Float);
     }
     #[inline(always)]
     fn integer(&mut self, value: i64) {
-        self.add(value as u64);
+        self.add_word(value as u64, Word::Integer);
     }
     #[inline(always)]
     fn unsigned(&mut self, value: u64) {
-        self.add(value);
+        self.add_word(value, Word::Unsigned);
     }
     #[inline(always)]
     fn boolean(&mut self, value: bool) {
-        self.add(u64::from(value));
+        self.add_word(u64::from(value), Word::Boolean);
     }
     #[inline(always)]
     fn string(&mut self, raw: &[u8], escaped: bool) {
+        if self.table.rows < ROWS_LEARNT {
+            self.learn(None);
+        }
         self.add(raw.len() as u64 ^ u64::from(escaped));
     }
     #[inline(always)]
-    fn point(mut self, time_ns: i64) -> End {
+    fn point(&mut self, time_ns: i64) -> End {
         self.add(time_ns as u64);
+        if self.table.rows < ROWS_LEARNT {
+            self.learn_row();
+        }
         End::Written
     }
 }
 
 impl Field {
     fn new(raw: &[u8]) -> Self {
-        let mut field = Self { pattern: [0; 64], len: 0, next: NONE };
-        if raw.len() < 63 {
+        let mut field = Self { pattern: [0; 32], len: 0, next: NONE };
+        if raw.len() < 32 {
             field.len = raw.len() + 1;
             field.pattern[..raw.len()].copy_from_slice(raw);
             field.pattern[raw.len()] = b'=';
@@ -257,8 +315,8 @@ impl<S: Sink> Sink for Counting<S> {
     where
         S: 'r;
 
-    fn expected_series<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<(S::Series, usize)> {
-        self.sink.expected_series::<V>(body, at)
+    fn expected_series<V: Vector>(&mut self, rest: Rest<'_>) -> Option<(S::Series, usize)> {
+        self.sink.expected_series::<V>(rest)
     }
     fn known_series(&mut self, key: &[u8]) -> Option<S::Series> {
         self.asked = true;
@@ -284,12 +342,18 @@ pub struct CountingRow<'r, R> {
 }
 
 impl<R: Row> Row for CountingRow<'_, R> {
-    fn expected_field<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<usize> {
-        self.row.expected_field::<V>(body, at)
+    fn expected_fields(&mut self) -> Option<(&mut [ExpectedField], &mut [u64])> {
+        self.row.expected_fields()
     }
-    fn field<V: Vector>(&mut self, body: &Padded<'_>, at: usize, name: FieldName<'_>) {
+    fn expected_came(&mut self, count: usize, more: bool) {
+        self.row.expected_came(count, more);
+    }
+    fn expected_field<V: Vector>(&mut self, rest: Rest<'_>) -> Option<usize> {
+        self.row.expected_field::<V>(rest)
+    }
+    fn field<V: Vector>(&mut self, rest: Rest<'_>, name: FieldName<'_>) {
         *self.asked = true;
-        self.row.field::<V>(body, at, name);
+        self.row.field::<V>(rest, name);
     }
     fn float(&mut self, value: f64) {
         self.row.float(value);
@@ -306,7 +370,7 @@ impl<R: Row> Row for CountingRow<'_, R> {
     fn string(&mut self, raw: &[u8], escaped: bool) {
         self.row.string(raw, escaped);
     }
-    fn point(self, time_ns: i64) -> End {
+    fn point(&mut self, time_ns: i64) -> End {
         *self.foreseen += u64::from(!std::mem::take(self.asked));
         self.row.point(time_ns)
     }

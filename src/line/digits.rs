@@ -3,10 +3,11 @@
 //! Where a run ends decides where the parser goes on, so the chain to there is kept short: load, mark, count zeros. What the digits are
 //! worth is off that chain.
 
+use super::scan::vector::Vector;
 use super::text::Padded;
 
 /// 10 to the power of the index.
-const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+pub(super) const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// A byte repeated eight times.
 const fn eight(byte: u8) -> u64 {
@@ -59,21 +60,39 @@ pub(super) fn few_digits(body: &Padded<'_>, at: usize, negative: bool) -> Option
     Some((worth_of_first(ones, count), at + count))
 }
 
-/// The most common value: an integer of one to six digits, its `i` and a comma. Returns what it is worth and its bytes.
+/// The most common value: an integer of one to six digits and its `i`. Returns what it is worth, its bytes, and the byte behind them.
 #[inline(always)]
-pub(super) fn short_integer_and_comma(body: &Padded<'_>, at: usize) -> Option<(i64, usize)> {
+pub(super) fn short_integer<V: Vector>(body: &Padded<'_>, at: usize) -> Option<(i64, usize, u8)> {
     let bytes = body.eight(at);
     // As in `few_digits`.
-    let stops = !bytes & eight(1 << 4);
-    let ones = bytes ^ eight(b'0');
-    let others = (ones.wrapping_add(eight(0x80 - 10)) | ones) & eight(0x80);
-    let before_stop = (stops & stops.wrapping_neg()).wrapping_sub(1);
-    let count = stops.trailing_zeros() as usize / 8;
+    let count = (!bytes & eight(1 << 4)).trailing_zeros() as usize / 8;
     let is_short = count.wrapping_sub(1) < 6;
-    if !is_short || (bytes >> (8 * count)) as u16 != u16::from_le_bytes(*b"i,") || others & before_stop != 0 {
+    let behind = bytes.wrapping_shr(8 * count as u32);
+    if !is_short || behind as u8 != b'i' {
         return None;
     }
-    Some((worth_of_first(ones, count) as i64, count + 2))
+    Some((V::digits(bytes, count)? as i64, count + 1, (behind >> 8) as u8))
+}
+
+/// [`Vector::digits`] without a vector.
+#[inline(always)]
+pub(super) fn some_digits(bytes: u64, count: usize) -> Option<u64> {
+    let ones = bytes ^ eight(b'0');
+    let others = (ones.wrapping_add(eight(0x80 - 10)) | ones) & eight(0x80);
+    let kept = u64::MAX >> (64 - 8 * count);
+    (others & kept == 0).then(|| worth(ones << (64 - 8 * count)))
+}
+
+/// [`Vector::digits_16`] without a vector.
+#[inline(always)]
+pub(super) fn many_digits(bytes: [u64; 2], count: usize) -> Option<u64> {
+    match count.checked_sub(8) {
+        None | Some(0) => some_digits(bytes[0], count),
+        Some(behind) => {
+            let power = POWERS[behind];
+            Some(some_digits(bytes[0], 8)? * power + some_digits(bytes[1], behind)?)
+        }
+    }
 }
 
 /// Bit i is set if the byte at `at + i` is no digit.
@@ -113,7 +132,12 @@ pub(super) fn other_than_digits(body: &Padded<'_>, at: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::array::uniform16;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::line::Kernel;
+    use crate::line::scan::vector::Task;
 
     #[test]
     fn digits_are_told_from_every_other_byte_wherever_they_stand() {
@@ -133,6 +157,58 @@ mod tests {
                     }
                     None => assert!(at == 0 || at > 7 || byte & 0x10 != 0, "{byte:#x} at {at}"),
                 }
+            }
+        }
+    }
+
+    /// What a vector makes of 16 bytes: the values of all counts of digits, and the decimal number.
+    struct Read([u64; 2]);
+
+    impl Task for Read {
+        type Output = (Vec<Option<u64>>, Vec<Option<u64>>, Option<(u64, usize, usize, usize)>);
+
+        #[inline(always)]
+        fn run<V: Vector>(self) -> Self::Output {
+            let eight = (1..=8).map(|count| V::digits(self.0[0], count)).collect();
+            let sixteen = (1..=16).map(|count| V::digits_16(self.0, count)).collect();
+            let decimal = V::decimal(self.0);
+            (eight, sixteen, decimal.map(|it| (it.mantissa, it.digits, it.decimals, it.bytes)))
+        }
+    }
+
+    /// The same, digit by digit; without the decimal number if there is none.
+    fn read_slowly(bytes: &[u8; 16]) -> <Read as Task>::Output {
+        let value = |count| std::str::from_utf8(bytes.get(..count)?).ok()?.parse().ok();
+        let value = |count| value(count).filter(|_| bytes[..count].iter().all(u8::is_ascii_digit));
+        let end = bytes.iter().position(|byte| !byte.is_ascii_digit());
+        let point = end.filter(|end| bytes[*end] == b'.');
+        let behind =
+            |point| bytes.iter().skip(point + 1).position(|byte| !byte.is_ascii_digit()).map(|at| point + 1 + at);
+        let bytes_of = point.map_or(end, behind);
+        let decimal = bytes_of.and_then(|end| {
+            let digits: String =
+                bytes[..end].iter().filter(|byte| **byte != b'.').map(|byte| char::from(*byte)).collect();
+            Some((digits.parse().ok()?, digits.len(), point.map_or(0, |point| end - point - 1), end))
+        });
+        ((1..=8).map(value).collect(), (1..=16).map(value).collect(), decimal)
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_reads_digits_and_decimals(bytes in uniform16(prop_oneof![
+            12 => b'0'..=b'9',
+            2 => Just(b'.'),
+            1 => prop::sample::select(&b", ie\0\x80/:"[..]),
+            1 => any::<u8>(),
+        ])) {
+            let (words, _) = bytes.as_chunks();
+            let words = [words[0], words[1]].map(u64::from_le_bytes);
+            let (eight, sixteen, decimal) = read_slowly(&bytes);
+            for kernel in Kernel::available() {
+                let got = kernel.run(Read(words));
+                prop_assert_eq!((&got.0, &got.1), (&eight, &sixteen), "{}", kernel.name());
+                prop_assert!(got.2.is_none() || got.2 == decimal, "{}: {:?} for {decimal:?}", kernel.name(), got.2);
+                prop_assert!(got.2 == decimal || kernel.name() != "avx2", "{decimal:?} is left by {}", kernel.name());
             }
         }
     }

@@ -6,7 +6,7 @@ use super::scan::Swar;
 use super::scan::vector::Vector;
 use super::sink::{End, FieldName, Row, Sink};
 use super::split::{Key, Splitter};
-use super::text::Padded;
+use super::text::Rest;
 
 impl Parser<'_> {
     fn line_is_utf8(&self, start: usize) -> bool {
@@ -96,7 +96,7 @@ impl Sink for Judge {
     type Series = ();
     type Row<'r> = Judge;
 
-    fn expected_series<V: Vector>(&mut self, _: &Padded<'_>, _: usize) -> Option<((), usize)> {
+    fn expected_series<V: Vector>(&mut self, _: Rest<'_>) -> Option<((), usize)> {
         None
     }
     fn known_series(&mut self, _: &[u8]) -> Option<()> {
@@ -110,16 +110,16 @@ impl Sink for Judge {
 }
 
 impl Row for Judge {
-    fn expected_field<V: Vector>(&mut self, _: &Padded<'_>, _: usize) -> Option<usize> {
+    fn expected_field<V: Vector>(&mut self, _: Rest<'_>) -> Option<usize> {
         None
     }
-    fn field<V: Vector>(&mut self, _: &Padded<'_>, _: usize, _: FieldName<'_>) {}
+    fn field<V: Vector>(&mut self, _: Rest<'_>, _: FieldName<'_>) {}
     fn float(&mut self, _: f64) {}
     fn integer(&mut self, _: i64) {}
     fn unsigned(&mut self, _: u64) {}
     fn boolean(&mut self, _: bool) {}
     fn string(&mut self, _: &[u8], _: bool) {}
-    fn point(self, _: i64) -> End {
+    fn point(&mut self, _: i64) -> End {
         End::Written
     }
 }

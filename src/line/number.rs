@@ -13,8 +13,9 @@
 //! data 5 % slower).
 
 use super::decimal::double;
-use super::digits::{digits, few_digits, other_than_digits};
+use super::digits::{POWERS, digits, few_digits, other_than_digits};
 use super::grammar::{ErrorKind, Precision, TIME_NS_MAX};
+use super::scan::vector::{Decimal, Vector};
 use super::text::Padded;
 
 /// A number as its suffix says.
@@ -41,6 +42,43 @@ pub fn ends_value(body: &Padded<'_>, at: usize) -> bool {
 fn line_ends(body: &Padded<'_>, at: usize) -> bool {
     body.ends_line(at)
 }
+
+/// The most common float: up to 15 digits, with a point or without, and then a comma or a space. Returns it with the position behind it; `None`
+/// promises nothing.
+#[inline(always)]
+pub fn short_float<V: Vector>(body: &Padded<'_>, at: usize) -> Option<(f64, usize)> {
+    let (decimal, first, negative) = decimal::<V>(body, at)?;
+    let end = first + decimal.bytes;
+    if !matches!(body.at(end), b',' | b' ') {
+        return None;
+    }
+    // Both are exact, so that the quotient is rounded once.
+    let float = decimal.mantissa as f64 / EXACT[decimal.decimals];
+    Some((with_sign(float, negative), end))
+}
+
+/// An integer of up to 15 digits, its `i`, and then a comma or a space. Returns it with the position behind it; `None` promises nothing.
+#[inline(always)]
+pub fn medium_integer<V: Vector>(body: &Padded<'_>, at: usize) -> Option<(i64, usize)> {
+    let (decimal, first, negative) = decimal::<V>(body, at)?;
+    let end = first + decimal.bytes;
+    let is_integer = decimal.digits == decimal.bytes && body.at(end) == b'i';
+    if !is_integer || !matches!(body.at(end + 1), b',' | b' ') {
+        return None;
+    }
+    Some((signed(decimal.mantissa, negative), end + 1))
+}
+
+/// The digits at `at`, where they start, and whether a minus stands before them.
+#[inline(always)]
+fn decimal<V: Vector>(body: &Padded<'_>, at: usize) -> Option<(Decimal, usize, bool)> {
+    let negative = body.at(at) == b'-';
+    let first = at + usize::from(negative);
+    Some((V::decimal([body.eight(first), body.ahead(first, 8)])?, first, negative))
+}
+
+/// The powers of ten that [`short_float`] divides by.
+const EXACT: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// Reads the number that starts at `at` with `-`, `.` or a digit; returns it with the position behind it.
 #[inline(always)]
@@ -216,17 +254,17 @@ fn long_integer(body: &Padded<'_>, first: usize, end: usize, negative: bool) -> 
 
 /// Reads the timestamp that starts at `at` (no space); nanoseconds, and the position behind it (a space or the line end).
 #[inline(always)]
-pub fn timestamp(body: &Padded<'_>, at: usize, precision: Precision) -> Result<(i64, usize), ErrorKind> {
-    let others = other_than_digits(body, at);
+pub fn timestamp<V: Vector>(body: &Padded<'_>, at: usize, precision: Precision) -> Result<(i64, usize), ErrorKind> {
     if precision == Precision::Nanosecond {
-        if let Some((ns, end)) = exactly(body, at, others, 19)
+        if let Some((ns, end)) = exactly::<V>(body, at, 19)
             && ns <= TIME_NS_MAX
         {
             return Ok((ns, end));
         }
-    } else if let Some((units, end)) = exactly(body, at, others, usual_digits(precision)) {
+    } else if let Some((units, end)) = exactly::<V>(body, at, usual_digits(precision)) {
         return precision.scale(units).map(|ns| (ns, end)).ok_or(ErrorKind::TimeOutOfRange);
     }
+    let others = other_than_digits(body, at);
     let negative = body.at(at) == b'-';
     let first = at + usize::from(negative);
     let end = at + (others & !u32::from(negative)).trailing_zeros() as usize;
@@ -244,12 +282,20 @@ pub fn timestamp(body: &Padded<'_>, at: usize, precision: Precision) -> Result<(
 /// The value of `count` digits at `at`, and the position behind them, if an LF follows and an i64 holds it: that nothing is counted lets
 /// the processor go on before it has looked.
 #[inline(always)]
-fn exactly(body: &Padded<'_>, at: usize, others: u32, count: usize) -> Option<(i64, usize)> {
-    if others << (31 - count) != 1 << 31 || body.at(at + count) != b'\n' {
+fn exactly<V: Vector>(body: &Padded<'_>, at: usize, count: usize) -> Option<(i64, usize)> {
+    if body.at(at + count) != b'\n' {
         return None;
     }
-    let value = i64::try_from(digits(body, at, count, 0)).ok()?;
-    Some((value, at + count))
+    let value = match count.checked_sub(16) {
+        Some(0) => V::digits_16([body.eight(at), body.eight(at + 8)], 16)?,
+        Some(behind) => {
+            let first = V::digits_16([body.eight(at), body.eight(at + 8)], 16)?;
+            first * POWERS[behind] + V::digits(body.eight(at + 16), behind)?
+        }
+        None if count > 8 => V::digits_16([body.eight(at), body.eight(at + 8)], count)?,
+        None => V::digits(body.eight(at), count)?,
+    };
+    Some((i64::try_from(value).ok()?, at + count))
 }
 
 /// Digits of a timestamp of the years 2001 to 2286.

@@ -13,11 +13,12 @@
 //!
 //! The first bad line ends the work for the sink (the caller rolls back); from there on lines are only judged (`judge`).
 
-use super::digits::short_integer_and_comma;
+use super::digits::short_integer;
+use super::expected::ReadExpected;
 use super::grammar::{ErrorKind, KEY_BYTES_MAX, LineError, Precision};
-use super::number::{Number, boolean, ends_value, number, timestamp};
+use super::number::{Number, boolean, ends_value, number, short_float, timestamp};
 use super::scan::Kernel;
-use super::scan::generic::{StringEnd, find, find_name, string_end};
+use super::scan::generic::{StringEnd, find_name, string_end};
 use super::scan::vector::{Task, Vector};
 use super::sink::{End, FieldName, Row, Sink};
 use super::split::Splitter;
@@ -79,6 +80,7 @@ impl<'b> Parser<'b> {
     #[inline(always)]
     fn run<V: Vector, S: Sink>(&self, sink: &mut S) -> Outcome {
         let mut splitter = Splitter::default();
+        sink.begin();
         let mut points = 0;
         let mut at = 0;
         while at < self.body.len() {
@@ -88,7 +90,11 @@ impl<'b> Parser<'b> {
                     match self.point::<V, S>(start, sink, &mut splitter) {
                         Ok(Some(next)) => at = next,
                         Ok(None) => return Outcome::Stopped,
-                        Err(_) => return self.judge_from(at),
+                        Err(_) => {
+                            // It may hold much, and judging may need as much.
+                            drop(splitter);
+                            return self.judge_from(at);
+                        }
                     }
                     points += 1;
                 }
@@ -131,34 +137,50 @@ impl<'b> Parser<'b> {
         sink: &mut S,
         splitter: &mut Splitter<'b>,
     ) -> Result<Option<usize>, ErrorKind> {
-        let (series, key_bytes) = match sink.expected_series::<V>(&self.body, start) {
-            Some(expected) => expected,
+        let (series, key_bytes) = match sink.expected_series::<V>(self.body.rest(start)) {
+            Some((series, key_bytes)) => (series, self.within(start, key_bytes)),
             // SAFETY: this parser runs on `V`.
             None => unsafe { V::run(ReadKey { parser: self, start, sink, splitter })? },
         };
-        let mut row = sink.row(series);
-        let first = self.skip_white(start + key_bytes + 1);
-        let mut at = first;
-        loop {
-            at = self.field_key::<V, S::Row<'_>>(at, first, key_bytes, &mut row)?;
-            if let Some((integer, bytes)) = short_integer_and_comma(&self.body, at) {
-                row.integer(integer);
-                at += bytes;
-                continue;
-            }
-            at = self.value::<V, S::Row<'_>>(at, &mut row)?;
-            if self.body.at(at) != b',' {
-                break;
-            }
-            at += 1;
-        }
-        let (time, at) = self.time(at)?;
-        match row.point(time) {
+        let (end, at) = self.row::<V, S::Row<'_>>(start + key_bytes + 1, key_bytes, &mut sink.row(series))?;
+        match end {
             End::Written => {}
             End::Refused => sink.take_back(),
             End::Stop => return Ok(None),
         }
         Ok(Some(self.body.after_line_end(at)))
+    }
+
+    /// Reads what follows the space behind a key, from `start` on, into `row`; returns how that ended, and where the line ends.
+    #[inline(always)]
+    fn row<V: Vector, R: Row>(&self, start: usize, key_bytes: usize, row: &mut R) -> Result<(End, usize), ErrorKind> {
+        let first = self.skip_white(start);
+        let mut at = first;
+        let mut more = true;
+        if let Some(expected) = row.expected_fields() {
+            let (count, end) = if key_bytes <= KEY_BYTES_EASY {
+                // SAFETY: this parser runs on `V`.
+                unsafe { V::run(ReadExpected { body: &self.body, at, expected }) }
+            } else {
+                (0, first)
+            };
+            more = count == 0 || self.body.at(end) == b',';
+            row.expected_came(count, more);
+            at = end + usize::from(count > 0 && more);
+        }
+        while more {
+            at = self.field_key::<V, R>(at, first, key_bytes, row)?;
+            if let Some((integer, bytes, b',')) = short_integer::<V>(&self.body, at) {
+                row.integer(integer);
+                at += bytes + 1;
+                continue;
+            }
+            at = self.value::<V, R>(at, row)?;
+            more = self.body.at(at) == b',';
+            at += usize::from(more);
+        }
+        let (time, at) = self.time::<V>(at)?;
+        Ok((row.point(time), at))
     }
 
     /// Delimits and selects the series at `start`; returns it and its key's length. A space follows the key.
@@ -169,18 +191,19 @@ impl<'b> Parser<'b> {
         sink: &mut S,
         splitter: &mut Splitter<'b>,
     ) -> Result<(S::Series, usize), ErrorKind> {
-        let end = self.unescaped::<V, 2>(start, *b" \n");
+        let found = find_name::<V, 2>(&self.body, start, *b" \n");
+        let end = found.end;
         let complete = end < self.body.len() && self.body.at(end) == b' ';
         let end = if complete { end } else { self.without_return(start, end) };
         let raw = self.body.slice(start, end);
         if complete && let Some(series) = sink.known_series(raw) {
             return Ok((series, raw.len()));
         }
-        let key = splitter.split::<V>(&self.body, start, end)?;
+        let key = splitter.split::<V>(&self.body, start, end, !found.escaped)?;
         if !complete {
             return Err(ErrorKind::MissingFields);
         }
-        if !is_utf8(raw) {
+        if !found.ascii && !is_utf8(raw) {
             return Err(ErrorKind::InvalidUtf8);
         }
         Ok((sink.new_series(raw, &key), raw.len()))
@@ -195,8 +218,8 @@ impl<'b> Parser<'b> {
         key_bytes: usize,
         row: &mut R,
     ) -> Result<usize, ErrorKind> {
-        let name_bytes = match row.expected_field::<V>(&self.body, at) {
-            Some(bytes) => bytes,
+        let name_bytes = match row.expected_field::<V>(self.body.rest(at)) {
+            Some(bytes) => self.within(at, bytes),
             // SAFETY: this parser runs on `V`.
             // In line: where fields come in any order, this is what each of them takes.
             None => self.unexpected_field::<V, R>(at, first, key_bytes, row)?,
@@ -221,7 +244,7 @@ impl<'b> Parser<'b> {
         if matches!(self.body.at(start), b'=' | b',') {
             return Err(ErrorKind::MissingFieldKey);
         }
-        let name = find_name::<V>(&self.body, start);
+        let name = find_name::<V, 4>(&self.body, start, *b"=, \n");
         if name.end >= self.body.len() || self.body.at(name.end) != b'=' {
             return Err(ErrorKind::InvalidFieldFormat);
         }
@@ -232,7 +255,7 @@ impl<'b> Parser<'b> {
         // A key that is too long must not bear a column.
         if key_bytes + 4 + raw.len() <= KEY_BYTES_MAX {
             let hash = quick_hash(&self.body, start, raw.len());
-            row.field::<V>(&self.body, start, FieldName { raw, plain: !name.escaped, hash });
+            row.field::<V>(self.body.rest(start), FieldName { raw, plain: !name.escaped, hash });
         }
         Ok(raw.len())
     }
@@ -242,6 +265,10 @@ impl<'b> Parser<'b> {
     fn value<V: Vector, R: Row>(&self, at: usize, row: &mut R) -> Result<usize, ErrorKind> {
         match self.body.at(at) {
             b'0'..=b'9' | b'-' | b'.' => {
+                if let Some((float, end)) = short_float::<V>(&self.body, at) {
+                    row.float(float);
+                    return Ok(end);
+                }
                 let (number, end) = number(&self.body, at)?;
                 match number {
                     Number::Integer(value) => row.integer(value),
@@ -281,7 +308,7 @@ impl<'b> Parser<'b> {
 
     /// Reads what follows the fields: nothing, or a timestamp; returns the time and where the line ends.
     #[inline(always)]
-    fn time(&self, end: usize) -> Result<(i64, usize), ErrorKind> {
+    fn time<V: Vector>(&self, end: usize) -> Result<(i64, usize), ErrorKind> {
         if self.body.at(end) != b' ' {
             return Ok((self.options.default_time_ns, end));
         }
@@ -289,7 +316,7 @@ impl<'b> Parser<'b> {
         if self.body.ends_line(at) {
             return Ok((self.options.default_time_ns, at));
         }
-        let (time, mut at) = timestamp(&self.body, at, self.options.precision)?;
+        let (time, mut at) = timestamp::<V>(&self.body, at, self.options.precision)?;
         while self.body.at(at) == b' ' {
             at += 1;
         }
@@ -297,6 +324,13 @@ impl<'b> Parser<'b> {
             return Err(ErrorKind::TextAfterPoint);
         }
         Ok((time, at))
+    }
+
+    /// `bytes`, which a sink says have come from `at` on, and one more behind them. A sink that is wrong must not lead the parser out of the body.
+    #[inline(always)]
+    fn within(&self, at: usize, bytes: usize) -> usize {
+        assert!(bytes < self.body.len() - at, "a sink says that what it expects has come, but the body ends before");
+        bytes
     }
 
     #[inline(always)]
@@ -307,19 +341,6 @@ impl<'b> Parser<'b> {
         at
     }
 
-    /// Position of the first byte of `set` from `start` on that no backslash of this token (it begins there) stands right before.
-    #[inline(always)]
-    fn unescaped<V: Vector, const N: usize>(&self, start: usize, set: [u8; N]) -> usize {
-        let mut at = start;
-        loop {
-            at = find::<V, N>(&self.body, at, set);
-            if at >= self.body.len() || at == start || self.body.at(at - 1) != b'\\' {
-                return at;
-            }
-            at += 1;
-        }
-    }
-
     /// `end` of a line, or before its CR.
     pub fn without_return(&self, start: usize, end: usize) -> usize {
         let ends_line = end >= self.body.len() || self.body.at(end) == b'\n';
@@ -327,15 +348,22 @@ impl<'b> Parser<'b> {
     }
 }
 
+/// A key with which no expected field's name is too long.
+const KEY_BYTES_EASY: usize = KEY_BYTES_MAX - 64;
+
 /// See [`FieldName::hash`].
 #[inline(always)]
-fn quick_hash(body: &Padded<'_>, start: usize, len: usize) -> u32 {
+pub(super) fn quick_hash(body: &Padded<'_>, start: usize, len: usize) -> u32 {
     // No branch on the length, which may come at random.
     let kept = u64::MAX >> (64 - 8 * len.clamp(1, 8));
     let first = body.eight(start) & kept;
-    let last = body.eight(start + len.saturating_sub(8)) & kept;
-    let mixed = (first ^ last.rotate_left(29) ^ len as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 32) as u32
+    let behind_eight = len.saturating_sub(8);
+    let next = body.eight(start + behind_eight.min(8)) & kept;
+    let last = body.eight(start + behind_eight) & kept;
+    let mixed = first ^ next.rotate_left(21) ^ last.rotate_left(42) ^ len as u64;
+    // Both halves of the product, so that every bit counts.
+    let product = u128::from(mixed) * 0x9E37_79B9_7F4A_7C15;
+    (product as u64 ^ (product >> 64) as u64) as u32
 }
 
 #[inline(always)]

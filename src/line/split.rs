@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::grammar::{ErrorKind, KEY_BYTES_MAX, RESERVED_TAG_KEYS};
+use super::names::{NO_NAME, Names, ROOT};
 use super::scan::generic::Delimiters;
 use super::scan::vector::Vector;
 use super::text::Padded;
@@ -12,6 +13,10 @@ use super::text::Padded;
 pub struct Tag<'b> {
     pub key: &'b [u8],
     pub value: &'b [u8],
+    /// See [`Key::number`].
+    pub number: u32,
+    /// The first and the last 8 bytes of the value: all of it, and zeros, if it has no more.
+    pub ends: [u64; 2],
 }
 
 /// A series key `measurement[,tag=value]*` taken apart; all parts as written.
@@ -20,6 +25,9 @@ pub struct Key<'b, 's> {
     pub measurement: &'b [u8],
     /// In the order of writing; keys are distinct.
     pub tags: &'s [Tag<'b>],
+    /// The measurement's number, or [`NO_NAME`](super::NO_NAME). Equal numbers of a body stand for equal names; a tag's key has its number within the
+    /// measurement.
+    pub number: u32,
     /// The measurement and the tag keys are those of the key that was taken apart before this one, in its order.
     pub like_last: bool,
     /// No byte of it is escaped.
@@ -29,47 +37,88 @@ pub struct Key<'b, 's> {
 /// Takes the series keys of a body apart.
 #[derive(Debug, Default)]
 pub(super) struct Splitter<'b> {
+    names: Names<'b>,
     measurement: &'b [u8],
+    number: u32,
     tags: Vec<Tag<'b>>,
-    /// The last key that was good.
-    last_measurement: &'b [u8],
-    last_tags: Vec<Tag<'b>>,
+    /// The numbers of the last key that was good.
+    last: Vec<u32>,
+    /// Where the tags' keys of a key that is too long start, and how long they are.
+    long_keys: Vec<(u32, u32)>,
 }
 
 impl<'b> Splitter<'b> {
-    /// Takes the key that stands at `start..end` apart and judges it (steps 2 and 3 of the order of judgement).
+    /// Takes the key that stands at `start..end` apart and judges it (steps 2 and 3 of the order of judgement). `plain`: it has no backslash.
     #[inline(always)]
-    pub fn split<V: Vector>(&mut self, body: &Padded<'b>, start: usize, end: usize) -> Result<Key<'b, '_>, ErrorKind> {
-        self.read_parts::<V>(body, start, end)?;
-        let like_last = self.is_like_last();
-        // The last one was judged.
-        if !like_last {
-            judge_tags(&self.tags)?;
-        }
+    pub fn split<V: Vector>(
+        &mut self,
+        body: &Padded<'b>,
+        start: usize,
+        end: usize,
+        plain: bool,
+    ) -> Result<Key<'b, '_>, ErrorKind> {
         if end - start > KEY_BYTES_MAX {
-            return Err(ErrorKind::KeyTooLong(end - start));
+            return Err(self.judge_long::<V>(body, start, end));
         }
-        let plain = memchr::memchr(b'\\', body.slice(start, end)).is_none();
-        self.last_measurement = self.measurement;
-        std::mem::swap(&mut self.tags, &mut self.last_tags);
-        Ok(Key { measurement: self.measurement, tags: &self.last_tags, like_last, plain })
+        let like_last = match plain {
+            true => self.read_parts::<V, false, false>(body, start, end)?,
+            false => self.read_parts::<V, true, false>(body, start, end)?,
+        };
+        if !like_last {
+            // The last one was judged.
+            self.judge_tags()?;
+        }
+        if !like_last {
+            self.last.clear();
+            self.last.extend([self.number].into_iter().chain(self.tags.iter().map(|tag| tag.number)));
+        }
+        Ok(Key { measurement: self.measurement, tags: &self.tags, number: self.number, like_last, plain })
     }
 
+    /// What is wrong with a key that is too long, first of all. It may have millions of tags: no more than their keys' places are kept.
+    #[cold]
     #[inline(always)]
-    fn read_parts<V: Vector>(&mut self, body: &Padded<'b>, start: usize, end: usize) -> Result<(), ErrorKind> {
+    fn judge_long<V: Vector>(&mut self, body: &Padded<'b>, start: usize, end: usize) -> ErrorKind {
+        self.long_keys.clear();
+        if let Err(kind) = self.read_parts::<V, true, true>(body, start, end) {
+            return kind;
+        }
+        let mut keys = std::mem::take(&mut self.long_keys);
+        let key_of = |(start, len): &(u32, u32)| body.slice(*start as usize, *start as usize + *len as usize);
+        let reserved = keys.iter().find_map(|key| reserved_key(key_of(key)));
+        keys.sort_unstable_by(|one, other| key_of(one).cmp(key_of(other)));
+        if keys.windows(2).any(|pair| key_of(&pair[0]) == key_of(&pair[1])) {
+            return ErrorKind::DuplicateTag;
+        }
+        reserved.map_or(ErrorKind::KeyTooLong(end - start), ErrorKind::ReservedTagKey)
+    }
+
+    /// Returns whether all names are those of the last key; not said of names without numbers. With `LONG`, only the places of the tags' keys
+    /// are kept.
+    #[inline(always)]
+    fn read_parts<V: Vector, const ESCAPES: bool, const LONG: bool>(
+        &mut self,
+        body: &Padded<'b>,
+        start: usize,
+        end: usize,
+    ) -> Result<bool, ErrorKind> {
         let mut delimiters = Delimiters::<V, 2>::new(body, start, end, *b",=");
-        let mut at = delimiters.next_unescaped();
+        let mut at = delimiters.next::<ESCAPES>();
         while at < end && body.at(at) == b'=' {
-            at = delimiters.next_unescaped();
+            at = delimiters.next::<ESCAPES>();
         }
         if at == start {
             return Err(ErrorKind::MissingMeasurement);
         }
+        let mut last = self.last.iter();
+        let expected = last.next();
         self.measurement = body.slice(start, at);
+        self.number = self.names.find::<V>(body, start, at, ROOT, expected);
+        let mut like_last = expected == Some(&self.number);
         self.tags.clear();
         while at < end {
             let key = at + 1;
-            let equals = delimiters.next_unescaped();
+            let equals = delimiters.next::<ESCAPES>();
             if equals == key {
                 return Err(ErrorKind::MissingTagKey);
             }
@@ -77,54 +126,65 @@ impl<'b> Splitter<'b> {
                 return Err(ErrorKind::MissingTagValue);
             }
             let value = equals + 1;
-            at = delimiters.next_unescaped();
+            at = delimiters.next::<ESCAPES>();
             if at < end && body.at(at) == b'=' {
                 return Err(ErrorKind::InvalidTagFormat);
             }
             if at == value {
                 return Err(ErrorKind::MissingTagValue);
             }
-            self.tags.push(Tag { key: body.slice(key, equals), value: body.slice(value, at) });
+            if LONG {
+                self.long_keys.push((key as u32, (equals - key) as u32));
+                continue;
+            }
+            let expected = last.next();
+            let number = self.names.find::<V>(body, key, equals, self.number, expected);
+            like_last &= expected == Some(&number);
+            let (key, ends) = (body.slice(key, equals), ends(body, value, at));
+            self.tags.push(Tag { key, value: body.slice(value, at), number, ends });
         }
-        Ok(())
+        Ok(like_last && last.len() == 0 && !self.last.contains(&NO_NAME))
     }
 
-    fn is_like_last(&self) -> bool {
-        self.tags.len() == self.last_tags.len()
-            && self.measurement == self.last_measurement
-            && self.tags.iter().zip(&self.last_tags).all(|(tag, last)| tag.key == last.key)
+    fn judge_tags(&self) -> Result<(), ErrorKind> {
+        let mut front = 0;
+        let clear = self.tags.iter().all(|tag| {
+            let before = front;
+            self.names.get(tag.number).is_some_and(|name| {
+                front = name.front;
+                before < front && !name.reserved
+            })
+        });
+        // Keys with the same first bytes are among those that are left to a closer look.
+        if clear { Ok(()) } else { judge_tags(&self.tags) }
     }
+}
+
+/// See [`Tag::ends`].
+#[inline(always)]
+fn ends(body: &Padded<'_>, start: usize, end: usize) -> [u64; 2] {
+    let len = end - start;
+    let kept = u64::MAX >> (64 - 8 * len.clamp(1, 8));
+    [body.eight(start) & kept, body.eight(start + len.saturating_sub(8)) & kept]
 }
 
 fn judge_tags(tags: &[Tag<'_>]) -> Result<(), ErrorKind> {
     // Unescaping maps different spellings to different keys, so the written keys may be compared.
-    let ascending = tags.windows(2).all(|pair| {
-        let (first, second) = (front(pair[0].key), front(pair[1].key));
-        first < second || first == second && pair[0].key < pair[1].key
-    });
-    if !ascending {
+    if !tags.is_sorted_by(|one, next| one.key < next.key) {
         let mut keys: Vec<&[u8]> = tags.iter().map(|tag| tag.key).collect();
         keys.sort_unstable();
         if keys.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(ErrorKind::DuplicateTag);
         }
     }
-    let lengths = |tag: &&Tag<'_>| RESERVED_TAG_KEYS.iter().any(|reserved| reserved.len() == tag.key.len());
-    for tag in tags.iter().filter(lengths) {
-        if let Some(reserved) = RESERVED_TAG_KEYS.iter().find(|reserved| reserved.as_bytes() == tag.key) {
-            return Err(ErrorKind::ReservedTagKey(reserved));
-        }
+    match tags.iter().find_map(|tag| reserved_key(tag.key)) {
+        Some(reserved) => Err(ErrorKind::ReservedTagKey(reserved)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// The first 8 bytes, as a number that sorts as they do.
-#[inline(always)]
-fn front(key: &[u8]) -> u64 {
-    match key.first_chunk() {
-        Some(eight) => u64::from_be_bytes(*eight),
-        None => key.iter().fold(0, |front, byte| front << 8 | u64::from(*byte)) << (64 - 8 * key.len()),
-    }
+fn reserved_key(key: &[u8]) -> Option<&'static str> {
+    RESERVED_TAG_KEYS.into_iter().find(|reserved| reserved.as_bytes() == key)
 }
 
 /// Bytes that a backslash escapes, by place (InfluxDB v2).

@@ -10,6 +10,42 @@ pub struct Padded<'a> {
     bytes: &'a [u8],
 }
 
+/// What follows from a position of a body on, and its padding. Only the parser makes one, so that a [`Sink`](super::Sink) can compare in
+/// place without any check.
+#[derive(Clone, Copy)]
+pub struct Rest<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Rest<'a> {
+    /// Without the padding.
+    pub fn as_bytes(self) -> &'a [u8] {
+        &self.bytes[..self.len()]
+    }
+
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.bytes.len() - PADDING
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first 32 bytes; the padding counts.
+    #[inline(always)]
+    pub(super) fn first_32(self) -> &'a [u8; 32] {
+        // SAFETY: there are at least `PADDING` bytes.
+        unsafe { &*self.bytes.as_ptr().cast() }
+    }
+
+    /// Pointer to the first byte, from which `len` and [`PADDING`] bytes may be read.
+    #[inline(always)]
+    pub(super) fn pointer(self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+}
+
 impl<'a> Padded<'a> {
     /// The first `len` of `bytes`, if at least [`PADDING`] zero bytes follow them.
     pub fn new(bytes: &'a [u8], len: usize) -> Option<Self> {
@@ -52,6 +88,14 @@ impl<'a> Padded<'a> {
         unsafe { self.bytes.as_ptr().add(at) }
     }
 
+    /// What follows from `at <= len` on.
+    #[inline(always)]
+    pub(super) fn rest(&self, at: usize) -> Rest<'a> {
+        debug_assert!(at <= self.len());
+        // SAFETY: `at` is at most `len`, inside of the slice.
+        Rest { bytes: unsafe { self.bytes.get_unchecked(at..) } }
+    }
+
     #[inline(always)]
     pub(super) fn slice(&self, from: usize, to: usize) -> &'a [u8] {
         debug_assert!(from <= to && to <= self.len());
@@ -67,7 +111,6 @@ impl<'a> Padded<'a> {
     }
 
     /// The 8 bytes from `at + skip` on, where `at <= len` and `skip` is within the padding.
-    #[cfg(any(test, not(target_arch = "x86_64")))]
     #[inline(always)]
     pub(super) fn ahead(&self, at: usize, skip: usize) -> u64 {
         debug_assert!(skip + 8 <= PADDING);

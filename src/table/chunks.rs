@@ -92,6 +92,21 @@ impl<P: Packed> Chunked<P> {
         }
     }
 
+    /// Pushes all of `values`.
+    #[inline]
+    pub fn extend(&mut self, mut values: impl ExactSizeIterator<Item = P::Value>) {
+        while values.len() > 0 {
+            let room = &mut self.tail[self.used..];
+            let count = room.len().min(values.len());
+            if count == 0 {
+                values.next().into_iter().for_each(|value| self.push_to_full(value));
+                continue;
+            }
+            room.iter_mut().zip(values.by_ref().take(count)).for_each(|(place, value)| *place = value);
+            self.used += count;
+        }
+    }
+
     /// Packs the tail, or makes it larger if it does not hold a chunk yet.
     #[cold]
     #[inline(never)]

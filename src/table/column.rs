@@ -111,6 +111,25 @@ impl Column {
         self.presence = Presence::Sparse((0..self.rows).chain([row]).collect());
     }
 
+    /// Gives the rows from `first` on, which have none, values by their bits: those of numbers, 1 for true.
+    #[inline]
+    pub fn push_rows(&mut self, first: u32, words: impl ExactSizeIterator<Item = u64>) {
+        let rows = first..first + words.len() as u32;
+        match &mut self.presence {
+            Presence::Dense if self.rows == first => {}
+            Presence::Dense => self.presence = Presence::Sparse((0..self.rows).chain(rows.clone()).collect()),
+            Presence::Sparse(present) => present.extend(rows.clone()),
+        }
+        self.rows = rows.end;
+        match &mut self.values {
+            Values::Float(values) => values.extend(words.map(f64::from_bits)),
+            Values::Integer(values) | Values::Unsigned(values) => values.extend(words.map(|word| word as i64)),
+            Values::Boolean(values) => values.extend(words.map(|word| word != 0)),
+            // Strings have no bits.
+            Values::String(_) => {}
+        }
+    }
+
     /// Takes back the values of all rows from `row` on.
     pub fn truncate(&mut self, row: u32) {
         if self.rows <= row {

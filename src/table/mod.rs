@@ -7,11 +7,13 @@
 pub mod arrays;
 mod chunks;
 mod column;
+mod index;
 mod open;
 mod pattern;
 mod reject;
 mod seal;
 mod series;
+mod stage;
 mod writer;
 
 pub use chunks::{Booleans, Chunked, Floats, Integers, Move, Packed, Strings};

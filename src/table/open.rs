@@ -15,6 +15,7 @@ use super::pattern::{Pattern, Recent, Surprises};
 use super::reject::COLUMNS_MAX;
 use super::seal::{FieldColumn, Rows, Run, SealedTable, SeriesSet, TagPair};
 use super::series::{Interner, KeyCache, SeriesIndex};
+use super::stage::Stage;
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{Catalog, FieldType, Table};
 
@@ -47,8 +48,6 @@ pub struct OpenTable {
     pub born: Option<Arc<Table>>,
     pub tags: Vec<TagSlot>,
     pub tag_by_name: NameMap,
-    /// The tag expected first in a key.
-    pub first_tag: u32,
     pub fields: Vec<FieldSlot>,
     pub field_by_name: HashTable<u32>,
     /// The first `tags_born` tags and `fields_born` fields are in the catalog; those behind are provisional.
@@ -56,6 +55,7 @@ pub struct OpenTable {
     pub fields_born: usize,
     pub recent: Recent,
     pub surprises: Surprises,
+    pub stage: Stage,
     /// The field expected first in a line.
     pub first_field: u32,
     pub series: SeriesIndex,
@@ -79,8 +79,6 @@ pub struct TagSlot {
     /// The catalog's number, once born.
     pub ordinal: u32,
     pub values: Interner,
-    /// The tag expected after this one.
-    pub next: u32,
     /// Bytes of the values at the last commit.
     counted: usize,
 }
@@ -100,6 +98,8 @@ pub struct FieldSlot {
     pub ordinal: u32,
     pub kind: FieldType,
     pub pattern: Pattern,
+    /// Of the name by which it was looked up last. See `Recent`.
+    pub hash: u32,
     /// The field expected after this one.
     pub next: u32,
     /// The field that got a value before this one in the same row.
@@ -119,7 +119,8 @@ impl FieldSlot {
             name: name.into(),
             ordinal,
             kind,
-            pattern: Pattern::new(name.as_bytes()),
+            pattern: Pattern::default(),
+            hash: 0,
             next: NONE,
             previous: NONE,
             column: Column::new(kind),
@@ -135,13 +136,13 @@ impl OpenTable {
             born: None,
             tags: Vec::new(),
             tag_by_name: NameMap::default(),
-            first_tag: NONE,
             fields: Vec::new(),
             field_by_name: HashTable::new(),
             tags_born: 0,
             fields_born: 0,
             recent: Recent::default(),
             surprises: Surprises::default(),
+            stage: Stage::default(),
             first_field: NONE,
             series: SeriesIndex::default(),
             time: Integers::default(),
@@ -178,7 +179,7 @@ impl OpenTable {
 
     pub fn add_tag(&mut self, name: &str, ordinal: u32) -> u32 {
         let slot = self.tags.len() as u32;
-        self.tags.push(TagSlot { name: name.into(), ordinal, values: Interner::default(), next: NONE, counted: 0 });
+        self.tags.push(TagSlot { name: name.into(), ordinal, values: Interner::default(), counted: 0 });
         self.slot_bytes += self.tags[slot as usize].bytes();
         self.tag_by_name.insert(name.into(), slot);
         slot
@@ -210,7 +211,9 @@ impl OpenTable {
     pub fn pop_field(&mut self, hasher: &RandomState) {
         let Some(field) = self.fields.pop() else { return };
         self.slot_bytes -= field.bytes();
+        self.value_bytes -= field.counted;
         let slot = self.fields.len() as u32;
+        self.stage.forget(slot);
         if let Ok(entry) = self.field_by_name.find_entry(hasher.hash_one(field.name.as_bytes()), |found| *found == slot)
         {
             entry.remove();
@@ -226,14 +229,33 @@ impl OpenTable {
         self.born.is_none() || self.tags_born < self.tags.len() || self.fields_born < self.fields.len()
     }
 
+    /// Gives the rows that lie on the stage to their columns.
+    pub fn deal(&mut self) {
+        let first_row = self.time.len() - self.stage.rows();
+        self.stage.deal(first_row as u32, &mut self.fields, self.mark, &mut self.touched);
+    }
+
     /// Takes back all rows from `row` on, which the request in progress has written.
     pub fn truncate(&mut self, row: u32) {
+        let dealt = self.time.len() - self.stage.rows();
+        self.stage.truncate((row as usize).saturating_sub(dealt));
         self.time.truncate(row as usize);
         self.row_series.truncate(row as usize);
-        for slot in self.touched.drain(..) {
-            if let Some(field) = self.fields.get_mut(slot as usize) {
+        for slot in &self.touched {
+            if let Some(field) = self.fields.get_mut(*slot as usize) {
                 field.column.truncate(row);
             }
+        }
+        // Rows of earlier requests may have been dealt meanwhile.
+        self.recount_touched();
+    }
+
+    /// Counts the bytes of the fields anew that the request in progress has touched.
+    fn recount_touched(&mut self) {
+        for slot in self.touched.drain(..) {
+            let Some(field) = self.fields.get_mut(slot as usize) else { continue };
+            let bytes = field.column.bytes() + field.pattern.bytes();
+            self.value_bytes = self.value_bytes - std::mem::replace(&mut field.counted, bytes) + bytes;
         }
     }
 
@@ -246,18 +268,15 @@ impl OpenTable {
 
     /// Bytes on the heap, of what grows with data. Looks at the fields that the request has touched, for a table may have many.
     pub fn count_bytes(&mut self) -> usize {
-        for slot in self.touched.drain(..) {
-            let Some(field) = self.fields.get_mut(slot as usize) else { continue };
-            let bytes = field.column.bytes() + field.pattern.bytes();
-            self.value_bytes = self.value_bytes - std::mem::replace(&mut field.counted, bytes) + bytes;
-        }
+        self.recount_touched();
         let rows = self.time.bytes() + self.row_series.bytes() + self.runs.capacity() * size_of::<Run>();
-        let keys = self.series.bytes() + self.recent.bytes();
+        let keys = self.series.bytes() + self.recent.bytes() + self.stage.bytes();
         size_of::<Self>() + rows + self.slot_bytes + self.value_bytes + keys
     }
 
     /// The table as the lake takes it; `None` without rows.
-    fn seal(self, budget: &Arc<Budget>) -> Option<SealedTable> {
+    fn seal(mut self, budget: &Arc<Budget>) -> Option<SealedTable> {
+        self.deal();
         let table = self.born?;
         if self.time.is_empty() {
             return None;

@@ -1,15 +1,15 @@
 //! Field names as lines write them, compared in place.
 
 use super::NONE;
-use crate::line::{PADDING, Padded, Vector, equal_prefix, equal_short};
+use crate::line::{ExpectedField, PADDING, Rest, Vector, Word, begins_with, begins_with_short};
 
 /// `name=` as it was last written.
 #[derive(Debug)]
 pub struct Pattern {
-    /// The whole, if it is shorter than this; zero behind it.
-    short: [u8; 64],
+    /// The whole, if it fits; zero behind it.
+    short: [u8; 32],
     len: u32,
-    /// The whole, if it is longer, and its padding.
+    /// The whole, if it does not fit there, and its padding.
     long: Vec<u8>,
 }
 
@@ -22,7 +22,8 @@ pub struct Recent {
 }
 
 impl Recent {
-    const SLOTS: usize = 2048;
+    const SLOTS: usize = 4096;
+    const MOVES_MAX: usize = 16;
 
     /// The two places of a hash.
     #[inline(always)]
@@ -36,14 +37,22 @@ impl Recent {
         self.slots.get(Self::places(hash)[PLACE]).copied()
     }
 
-    pub fn set(&mut self, hash: u32, slot: u32) {
+    /// Puts `slot` at one of the places of its hash. Who stands there has to go to its other place (`hash_of` tells the hash of a slot that
+    /// is still one), and so on for a few steps.
+    pub fn set(&mut self, hash: u32, slot: u32, hash_of: impl Fn(u32) -> Option<u32>) {
         if self.slots.is_empty() {
             self.slots = vec![NONE; Self::SLOTS].into();
         }
-        let [first, second] = Self::places(hash);
-        let is_free = |place: usize| self.slots[place] == NONE || self.slots[place] == slot;
-        let place = if !is_free(first) && is_free(second) { second } else { first };
-        self.slots[place] = slot;
+        let (mut moving, mut place) = (slot, Self::places(hash)[0]);
+        for _ in 0..Self::MOVES_MAX {
+            moving = std::mem::replace(&mut self.slots[place], moving);
+            if moving == slot {
+                return;
+            }
+            let Some(hash) = hash_of(moving) else { return };
+            let [first, second] = Self::places(hash);
+            place = if place == first { second } else { first };
+        }
     }
 
     /// Bytes on the heap.
@@ -64,6 +73,12 @@ impl Surprises {
     /// From so many on nothing is expected, until there are half as many.
     const USUAL: u32 = 64;
 
+    /// Whether the order of a row's fields is of interest: while nothing is expected, now and then, to see whether an order has come up.
+    #[inline(always)]
+    pub fn watches(&self, row: u32) -> bool {
+        self.none == 0 || row.is_multiple_of(16)
+    }
+
     /// The field to be expected where the last line had `field`.
     #[inline(always)]
     pub fn expect(&self, field: u32) -> u32 {
@@ -82,20 +97,21 @@ impl Surprises {
     }
 }
 
-impl Pattern {
-    pub fn new(raw: &[u8]) -> Self {
-        let mut pattern = Self { short: [0; 64], len: 0, long: Vec::new() };
-        pattern.expect(raw);
-        pattern
+impl Default for Pattern {
+    /// How the name is written is not known: it stands nowhere.
+    fn default() -> Self {
+        Self { short: [0; 32], len: u32::MAX, long: Vec::new() }
     }
+}
 
+impl Pattern {
     /// Expects the name to be written like this from now on.
     pub fn expect(&mut self, raw: &[u8]) {
         let len = raw.len() + 1;
         self.len = len as u32;
-        if len < self.short.len() {
+        if len <= self.short.len() {
             self.long = Vec::new();
-            self.short = [0; 64];
+            self.short = [0; 32];
             self.short[..len - 1].copy_from_slice(raw);
             self.short[len - 1] = b'=';
         } else {
@@ -112,22 +128,18 @@ impl Pattern {
         self.len as usize
     }
 
-    #[inline(always)]
-    pub fn stands_at<V: Vector>(&self, body: &Padded<'_>, at: usize) -> bool {
-        let len = self.len();
-        if len <= V::BYTES.min(32) {
-            return equal_short::<V>(body, at, &self.short, len);
-        }
-        self.long_stands_at::<V>(body, at)
+    /// For the parser to compare; `None` if it is too long for that.
+    pub fn expected(&self, word: Word) -> Option<ExpectedField> {
+        ExpectedField::new(self.short.get(..self.len() - 1)?, word)
     }
 
     #[inline(always)]
-    fn long_stands_at<V: Vector>(&self, body: &Padded<'_>, at: usize) -> bool {
+    pub fn stands_at<V: Vector>(&self, rest: Rest<'_>) -> bool {
         let len = self.len();
-        if len < self.short.len() {
-            equal_short::<V>(body, at, &self.short, len)
+        if len <= self.short.len() {
+            begins_with_short::<V>(rest, &self.short, len)
         } else {
-            equal_prefix::<V>(body, at, &self.long, len)
+            begins_with::<V>(rest, &self.long, len)
         }
     }
 
@@ -145,14 +157,16 @@ mod tests {
     fn names_that_collide_at_one_place_are_both_recent() {
         let mut recent = Recent::default();
         let both = |recent: &Recent, hash| [recent.get::<0>(hash), recent.get::<1>(hash)];
-        let (one, other) = (0x0002_0001, 0x0003_0001);
-        recent.set(one, 7);
-        recent.set(other, 8);
-        assert_eq!(both(&recent, one)[0], Some(7));
-        assert_eq!(both(&recent, other), [Some(7), Some(8)]);
-        // Both places are taken: the newest stands at the first.
-        recent.set(other, 9);
-        assert_eq!(both(&recent, other), [Some(9), Some(8)]);
+        let hashes = [0x0002_0001, 0x0003_0001, 0x0003_0001];
+        let hash_of = |slot: u32| hashes.get(slot as usize).copied();
+        recent.set(hashes[0], 0, hash_of);
+        recent.set(hashes[1], 1, hash_of);
+        assert_eq!(both(&recent, hashes[0]), [Some(1), Some(0)]);
+        assert_eq!(both(&recent, hashes[1])[0], Some(1));
+        // The first one has moved once, and the second one moves now.
+        recent.set(hashes[2], 2, hash_of);
+        assert_eq!(both(&recent, hashes[0]), [Some(2), Some(0)]);
+        assert_eq!(both(&recent, hashes[1]), [Some(2), Some(1)]);
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub struct Writer<'a> {
     touched: Vec<u32>,
     /// What the bucket's tables have grown by, once committed.
     gained: usize,
+    /// Tables and tags by the numbers of the body's names.
+    names: Vec<u32>,
     /// How the series key that was taken apart last is made, for the next one that is made alike.
     shape: Option<Shape>,
     scratch: Vec<TagPair>,
@@ -97,7 +99,9 @@ struct Request<'a> {
     /// What to take back if the request fails; behind `row_undo`, if the point does.
     undo: Vec<Undo>,
     row_undo: usize,
+    /// The name of a field that no one has met, and as it was written.
     new_field: Vec<u8>,
+    new_field_written: Vec<u8>,
     /// Why the point in progress cannot be written.
     reject: Option<SchemaReject>,
     points: u64,
@@ -121,9 +125,12 @@ struct Request<'a> {
 }
 
 /// A table, and its tags in the order in which a key wrote them.
+#[derive(Default)]
 struct Shape {
     table: u32,
     tags: Vec<u32>,
+    /// Where each of them stands in ascending order.
+    places: Vec<u32>,
 }
 
 impl Request<'_> {
@@ -203,6 +210,7 @@ impl Tables {
             undo: Vec::new(),
             row_undo: 0,
             new_field: Vec::new(),
+            new_field_written: Vec::new(),
             reject: None,
             points: 0,
             rejects: Rejects::default(),
@@ -224,6 +232,7 @@ impl Tables {
             hasher: &self.hasher,
             touched: Vec::new(),
             gained: 0,
+            names: Vec::new(),
             shape: None,
             scratch: Vec::new(),
             request,
@@ -256,11 +265,9 @@ impl Writer<'_> {
         for table in std::mem::take(&mut self.touched) {
             let table = &mut self.bucket.tables[table as usize];
             let first_row = std::mem::replace(&mut table.mark, NONE);
-            if first_row as usize == table.time.len() {
-                table.touched.clear();
-                continue;
+            if (first_row as usize) < table.time.len() {
+                table.runs.push(Run { first_row, request });
             }
-            table.runs.push(Run { first_row, request });
             let bytes = table.count_bytes();
             self.gained += bytes.saturating_sub(table.bytes);
             table.bytes = bytes;
@@ -362,10 +369,12 @@ impl Writer<'_> {
                     // The newest table was touched last, if at all.
                     let popped = self.bucket.tables.len() as u32;
                     self.touched.pop_if(|table| *table == popped);
+                    self.names.clear();
                     self.shape = None;
                 }
                 Some(Undo::Tag { table }) => {
                     self.bucket.tables[table as usize].pop_tag();
+                    self.names.clear();
                     self.shape = None;
                 }
                 Some(Undo::Field { table }) => self.bucket.tables[table as usize].pop_field(self.hasher),

@@ -105,6 +105,103 @@ fn tags_in_any_order_and_spelling_are_one_series() {
     requests(&["m,a=1,b=2 f=1 1\nm,b=2,a=1 f=2 1\nm,a=1 f=3 1\nm f=4 1\nm,b=2 f=5 1", "m,b=2,c=3,a=1 f=1 1"], None);
 }
 
+/// More series than the cache of keys takes that come once, and then all of them again, in another order.
+#[test]
+fn series_that_the_cache_does_not_have_are_the_same_series() {
+    let count = 70_000;
+    let line = |n: u32| format!("m,a=v{n},b=w{} f={n}i {n}\n", n % 7);
+    let first: String = (0..count).map(line).collect();
+    let again: String = (0..count).map(|n| line(n * 7_919 % count)).collect();
+    requests(&[&first, "", &again, "", &again], None);
+}
+
+/// What is written otherwise is another name, or none, wherever the first one is expected.
+#[test]
+fn a_name_with_escapes_is_not_expected_without_them() {
+    for (escaped, plain) in [(r"a\=b", "a=b"), (r"a\,b", "a,b"), (r"a\ b", "a b"), (r"a\\", r"a\"), (r"a\b", "ab")] {
+        for (first, next) in [(escaped, plain), (plain, escaped), (escaped, escaped)] {
+            let line = |name: &str, n| format!("m {name}=1 {n}\n");
+            requests(&[&format!("{}{}", line(first, 1), line(next, 2)), &line(next, 3), &line(first, 4)], None);
+            requests(&[&line(first, 1), "", &line(next, 2), "", &line(first, 3)], None);
+            let alike: String = (0..20).map(|n| line(first, n)).collect();
+            requests(&[&format!("{alike}{}", line(next, 30)), "", &line(next, 31), "", &alike], None);
+        }
+    }
+}
+
+/// Keys that leave a field's name little room, among rows that are alike.
+#[test]
+fn a_row_with_a_long_key_among_rows_that_are_alike() {
+    let line = |tag: &str, n: usize| format!("m,t={tag} f={n}i,g={n}i {n}\n");
+    for bytes in [65_463, 65_464, 65_467, 65_468, 65_520, 65_526, 65_527, 65_528, 65_529] {
+        for long_ones in [1, 2, 6] {
+            let is_long = |n| (11..11 + long_ones).contains(&n);
+            let key = "x".repeat(bytes);
+            let body: String = (0..24).map(|n| if is_long(n) { line(&key, n) } else { line("a", n) }).collect();
+            requests(&[&body, "", &line("a", 50), "", &body], None);
+        }
+    }
+}
+
+/// A row of floats, integers of one width mostly, unsigned integers and booleans in one order, but for what `oddity` says.
+fn alike(n: u64, oddity: u8) -> String {
+    let wide = 10_u64.pow((n % 17) as u32 + 1) + n;
+    let (f, i, u, b) = (n as f64 / 8.0, n % 90 + 10, n * 3, n.is_multiple_of(2));
+    match oddity {
+        0 => format!("m,t=a f={f},i={i}i,u={u}u {n}"),
+        1 => format!("m,t=a f={f},i={i}i,b={b} {n}"),
+        2 => format!("m,t=a i={i}i,f={f},u={u}u,b={b} {n}"),
+        3 => format!("m,t=b f={f},i={i}i,u={u}u,b={b},x={n} {n}"),
+        4 => format!("m,t=a f={f},i={i},u={u}u,b={b} {n}"),
+        5 => format!("m,t=a f={f},i=-{i}i,u={u}u,b={b} {n}"),
+        6 => format!("m,t=a f={f},i={wide}i,u={wide}u,b=T"),
+        7 => format!("m,t=a f={f},i={i}i,u={u}u,b={b} -{n}"),
+        8 => format!("m,t=a f={f},f=1,u={u}u,b={b} {n}"),
+        9 => format!("m,t=a f={f},time=1,i={i}i,u={u}u,b={b} {n}"),
+        10 => format!("m,t=a f=\\{f},i={i}i,u={u}u,b={b} {n}"),
+        11 => format!("m,t=a s=\"{n}\" {n}"),
+        12 => format!("n f={f},i={i}i {n}"),
+        13 => format!("m,t=a f={f},i={i}i,u={u}u,b={b}, {n}"),
+        14 => format!("m,t=a f={f},i={wide}i,u={u}u,b={b} {n}"),
+        _ => format!("m,t=a f={f},i={i}i,u={u}u,b={b} {n}"),
+    }
+}
+
+#[test]
+fn rows_that_are_alike_and_one_that_is_not() {
+    for oddity in 0..=15 {
+        for at in [0, 1, 4, 5, 6, 40, 41, 299] {
+            let lines =
+                |from: u64| (from..from + 300).map(|n| alike(n, if n % 300 == at { oddity } else { 15 }) + "\n");
+            let bodies: Vec<Vec<u8>> = (0..4).map(|body| lines(body * 300).collect::<String>().into_bytes()).collect();
+            fuzzed::table::table(&bodies, Some(3));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Between odd rows up to so many that are alike, in bodies of any size; a body with a bad row is taken back whole.
+    #[test]
+    fn rows_that_are_alike_and_some_that_are_not(
+        stretches in vec((0..40u64, 0..=14u8), 1..40),
+        cuts in vec(1..60usize, 1..12),
+        time_ns_min in prop::option::of(0..400i64),
+    ) {
+        let odd_ends = stretches.iter().flat_map(|(alike, odd)| std::iter::repeat_n(15, *alike as usize).chain([*odd]));
+        let mut lines = odd_ends.zip(1..).map(|(oddity, n)| alike(n, oddity) + "\n").peekable();
+        let mut bodies = Vec::new();
+        for cut in cuts.iter().cycle() {
+            if lines.peek().is_none() {
+                break;
+            }
+            bodies.push(lines.by_ref().take(*cut).collect::<String>().into_bytes());
+        }
+        fuzzed::table::table(&bodies, time_ns_min);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 

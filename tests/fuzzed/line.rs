@@ -1,10 +1,12 @@
 //! Any bytes as a body: the fast parser, on every kernel, makes of them what the reference parser does.
 
+use std::collections::HashMap;
+
 use ringest::line::grammar::ERRORS_MAX;
 use ringest::line::naive::{self, Point, Value};
 use ringest::line::{
-    self, End, FieldName, Kernel, Key, LineError, Options, Outcome, Padded, Precision, Row, Sink, Vector, equal_prefix,
-    unescape,
+    self, End, ExpectedField, FieldName, Kernel, Key, LineError, NO_NAME, Options, Outcome, Padded, Precision, Rest,
+    Row, Sink, Vector, Word, begins_with, unescape,
 };
 use ringest::line::{FIELD_KEY_ESCAPES, MEASUREMENT_ESCAPES, PADDING, STRING_ESCAPES, TAG_ESCAPES};
 
@@ -153,13 +155,20 @@ struct Collect {
     points: Vec<Point>,
     series: Vec<(Pattern, Point)>,
     fields: Vec<(Pattern, String)>,
+    /// The last row's first fields, up to a string or a long name, and room for the next one's values.
+    expected: Vec<ExpectedField>,
+    expected_names: Vec<(Pattern, String)>,
+    words: Vec<u64>,
     next_series: usize,
     next_field: usize,
+    /// The numbered names of the body: measurement's number, of a tag, too, and what is named.
+    names: HashMap<(Option<u32>, u32), Vec<u8>>,
     /// Measurement and tag keys of the last new series.
     last_shape: Option<(Vec<u8>, Vec<Vec<u8>>)>,
 }
 
 /// Bytes to compare in place, and their padding.
+#[derive(Clone)]
 struct Pattern {
     bytes: Vec<u8>,
     len: usize,
@@ -174,8 +183,8 @@ impl Pattern {
         Self { bytes, len }
     }
 
-    fn stands_at<V: Vector>(&self, body: &Padded<'_>, at: usize) -> bool {
-        equal_prefix::<V>(body, at, &self.bytes, self.len)
+    fn stands_at<V: Vector>(&self, rest: Rest<'_>) -> bool {
+        begins_with::<V>(rest, &self.bytes, self.len)
     }
 }
 
@@ -184,6 +193,13 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Collect {
+    /// A number stands for one name.
+    fn name(&mut self, measurement: Option<u32>, number: u32, name: &[u8]) {
+        if number != NO_NAME {
+            assert_eq!(self.names.entry((measurement, number)).or_insert_with(|| name.to_vec()), name);
+        }
+    }
+
     fn select(&mut self, index: usize) -> usize {
         self.next_series = index + 1;
         self.next_field = 0;
@@ -195,11 +211,11 @@ impl Sink for Collect {
     type Series = usize;
     type Row<'r> = CollectedRow<'r>;
 
-    fn expected_series<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<(usize, usize)> {
+    fn expected_series<V: Vector>(&mut self, rest: Rest<'_>) -> Option<(usize, usize)> {
         let index = self.next_series % self.series.len().max(1);
         let (pattern, _) = self.series.get(index)?;
         let len = pattern.len - 1;
-        pattern.stands_at::<V>(body, at).then(|| (self.select(index), len))
+        pattern.stands_at::<V>(rest).then(|| (self.select(index), len))
     }
 
     fn known_series(&mut self, key: &[u8]) -> Option<usize> {
@@ -208,13 +224,17 @@ impl Sink for Collect {
     }
 
     fn new_series(&mut self, raw: &[u8], key: &Key<'_, '_>) -> usize {
-        let keys: Vec<&[u8]> = key.tags.iter().map(|tag| tag.key).collect();
-        let shape = (key.measurement.to_vec(), keys.iter().map(|key| key.to_vec()).collect());
         assert_eq!(key.plain, !raw.contains(&b'\\'));
-        if key.like_last {
-            assert_eq!(Some(&shape), self.last_shape.as_ref());
-        }
+        let shape = (key.measurement.to_vec(), key.tags.iter().map(|tag| tag.key.to_vec()).collect());
+        assert!(!key.like_last || self.last_shape.as_ref() == Some(&shape));
         self.last_shape = Some(shape);
+        self.name(None, key.number, key.measurement);
+        for tag in key.tags {
+            self.name(Some(key.number), tag.number, tag.key);
+            let ends = [tag.value, &tag.value[tag.value.len().saturating_sub(8)..]]
+                .map(|end| end.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+            assert_eq!(tag.ends, ends);
+        }
         let mut tags: Vec<(String, String)> = key
             .tags
             .iter()
@@ -225,6 +245,10 @@ impl Sink for Collect {
         let point = Point { line: 0, measurement, tags, fields: Vec::new(), time: None };
         self.series.push((Pattern::new(raw, b' '), point));
         self.select(self.series.len() - 1)
+    }
+
+    fn begin(&mut self) {
+        self.names.clear();
     }
 
     fn row(&mut self, series: usize) -> CollectedRow<'_> {
@@ -250,10 +274,44 @@ impl CollectedRow<'_> {
     }
 }
 
+/// The type of a value that fits into 64 bits.
+fn word_of(value: &Value) -> Option<Word> {
+    match value {
+        Value::Float(_) => Some(Word::Float),
+        Value::Integer(_) => Some(Word::Integer),
+        Value::Unsigned(_) => Some(Word::Unsigned),
+        Value::Boolean(_) => Some(Word::Boolean),
+        Value::String(_) => None,
+    }
+}
+
 impl Row for CollectedRow<'_> {
-    fn expected_field<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<usize> {
+    fn expected_fields(&mut self) -> Option<(&mut [ExpectedField], &mut [u64])> {
+        let Collect { expected, words, .. } = &mut *self.collect;
+        (!expected.is_empty()).then_some((expected, words))
+    }
+
+    fn expected_came(&mut self, count: usize, more: bool) {
+        assert!(more || count > 0, "a point has a field");
+        for index in 0..count {
+            let (word, bits) = (self.collect.expected[index].word(), self.collect.words[index]);
+            self.name.clone_from(&self.collect.expected_names[index].1);
+            self.value(match word {
+                Word::Float => Value::Float(f64::from_bits(bits)),
+                Word::Integer => Value::Integer(bits as i64),
+                Word::Unsigned => Value::Unsigned(bits),
+                Word::Boolean => Value::Boolean([false, true][bits as usize]),
+            });
+        }
+        self.collect.next_field = count;
+        self.collect
+            .fields
+            .splice(..count.min(self.collect.fields.len()), self.collect.expected_names[..count].to_vec());
+    }
+
+    fn expected_field<V: Vector>(&mut self, rest: Rest<'_>) -> Option<usize> {
         let (pattern, name) = self.collect.fields.get(self.collect.next_field)?;
-        if !pattern.stands_at::<V>(body, at) {
+        if !pattern.stands_at::<V>(rest) {
             return None;
         }
         self.name.clone_from(name);
@@ -261,9 +319,9 @@ impl Row for CollectedRow<'_> {
         Some(pattern.len - 1)
     }
 
-    fn field<V: Vector>(&mut self, body: &Padded<'_>, at: usize, name: FieldName<'_>) {
+    fn field<V: Vector>(&mut self, rest: Rest<'_>, name: FieldName<'_>) {
         let raw = name.raw;
-        assert_eq!(raw, &body.as_bytes()[at..at + raw.len()]);
+        assert_eq!(raw, &rest.as_bytes()[..raw.len()]);
         assert_eq!(name.plain, !raw.contains(&b'\\'));
         self.name = text(&unescape(raw, FIELD_KEY_ESCAPES));
         self.collect.fields.truncate(self.collect.next_field);
@@ -288,9 +346,17 @@ impl Row for CollectedRow<'_> {
         self.value(Value::String(text(&unescape(raw, STRING_ESCAPES))));
     }
 
-    fn point(mut self, time_ns: i64) -> End {
+    fn point(&mut self, time_ns: i64) -> End {
         self.point.time = Some(time_ns);
-        self.collect.points.push(self.point);
+        let came = self.collect.fields.iter().zip(&self.point.fields);
+        self.collect.expected = came
+            .map_while(|((pattern, _), (_, value))| {
+                ExpectedField::new(&pattern.bytes[..pattern.len - 1], word_of(value)?)
+            })
+            .collect();
+        self.collect.expected_names = self.collect.fields[..self.collect.expected.len()].to_vec();
+        self.collect.words = vec![0; self.collect.expected.len()];
+        self.collect.points.push(self.point.clone());
         End::Written
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::naive::{self, Value};
 use super::*;
+use crate::line::scan::Swar;
 
 /// What may stand behind a value.
 const ENDS: [&str; 6] = ["", ",9", " 9", "\n9", "\r\n9", "\r"];
@@ -198,7 +199,7 @@ fn random_doubles_are_read_as_the_standard_library_reads_them() {
 fn timestamps_scale_and_stay_in_range() {
     let read = |text: &str, precision| {
         let mut bytes = text.as_bytes().to_vec();
-        timestamp(&Padded::from_vec(&mut bytes), 0, precision).map(|(ns, _)| ns)
+        timestamp::<Swar>(&Padded::from_vec(&mut bytes), 0, precision).map(|(ns, _)| ns)
     };
     let ns = Precision::Nanosecond;
     assert_eq!(read("1793491200000000000", ns), Ok(1_793_491_200_000_000_000));
@@ -252,7 +253,7 @@ fn timestamp_agrees(text: &str, precision: Precision) {
         None => Ok((parsed.points[0].time.unwrap(), word.trim_end_matches('\r').len())),
     };
     let mut bytes = text.as_bytes().to_vec();
-    assert_eq!(timestamp(&Padded::from_vec(&mut bytes), 0, precision), expected, "{text:?} in {precision:?}");
+    assert_eq!(timestamp::<Swar>(&Padded::from_vec(&mut bytes), 0, precision), expected, "{text:?} in {precision:?}");
 }
 
 #[test]

@@ -3,30 +3,9 @@
 use super::vector::{Marks, Vector};
 use crate::line::Padded;
 
-/// Position of the first byte from `from` on that is one of `set`, or the body's length.
-#[inline(always)]
-pub fn find<V: Vector, const N: usize>(body: &Padded<'_>, from: usize, set: [u8; N]) -> usize {
-    let wanted = set.map(V::splat);
-    let mut at = from;
-    while at < body.len() {
-        // SAFETY: `at` is inside of the body, behind which 64 bytes are readable.
-        let bytes = unsafe { V::load(body.pointer(at)) };
-        let mut marks = bytes.eq(wanted[0]);
-        for want in &wanted[1..] {
-            marks = marks.or(bytes.eq(*want));
-        }
-        if let Some(index) = marks.first() {
-            // The padding is zero; a search for NUL would find it.
-            return (at + index).min(body.len());
-        }
-        at += V::BYTES;
-    }
-    body.len()
-}
-
-/// Where a field's name ends, and what it holds.
+/// Where a name or a key ends, and what it holds.
 pub struct NameEnd {
-    /// Position of the `=`, comma, space or LF, or the body's length.
+    /// Position of the byte that ends it, or the body's length.
     pub end: usize,
     /// A backslash stands in it.
     pub escaped: bool,
@@ -34,17 +13,19 @@ pub struct NameEnd {
     pub ascii: bool,
 }
 
-/// The end of the field name that starts at `from`: the first `=`, comma, space or LF that no backslash stands right before.
+/// The end of the name or key that starts at `from`: the first byte of `set` that no backslash of it stands right before.
 #[inline(always)]
-pub fn find_name<V: Vector>(body: &Padded<'_>, from: usize) -> NameEnd {
-    let wanted = (*b"=, \n").map(V::splat);
+pub fn find_name<V: Vector, const N: usize>(body: &Padded<'_>, from: usize, set: [u8; N]) -> NameEnd {
+    let wanted = set.map(V::splat);
     let backslash = V::splat(b'\\');
     let mut name = NameEnd { end: from, escaped: false, ascii: true };
     while name.end < body.len() {
         // SAFETY: `end` is inside of the body, behind which 64 bytes are readable.
         let bytes = unsafe { V::load(body.pointer(name.end)) };
-        let ends = bytes.eq(wanted[0]).or(bytes.eq(wanted[1])).or(bytes.eq(wanted[2])).or(bytes.eq(wanted[3]));
-        let marks = ends.or(bytes.eq(backslash));
+        let mut marks = bytes.eq(backslash);
+        for want in &wanted {
+            marks = marks.or(bytes.eq(*want));
+        }
         name.ascii &= bytes.is_ascii();
         let Some(index) = marks.first() else {
             name.end += V::BYTES;
@@ -108,17 +89,30 @@ pub fn string_end<V: Vector>(body: &Padded<'_>, from: usize) -> StringEnd {
 /// `len + V::BYTES` bytes must be readable at both.
 #[inline(always)]
 pub unsafe fn equal<V: Vector>(a: *const u8, b: *const u8, len: usize) -> bool {
+    let pair = 2 * V::BYTES;
     let mut at = 0;
-    while at + V::BYTES <= len {
+    // The last pair overlaps the one before it, so that keys of about one length take the same way.
+    while at < len && len >= pair {
+        let first = at.min(len - pair);
         // SAFETY: these bytes lie below `len`.
-        let same = unsafe { V::load(a.add(at)).same(V::load(b.add(at)), V::BYTES) };
+        let same = unsafe {
+            let next = first + V::BYTES;
+            V::load(a.add(first)).both_same(V::load(b.add(first)), V::load(a.add(next)), V::load(b.add(next)))
+        };
         if !same {
+            return false;
+        }
+        at += pair;
+    }
+    while at < len {
+        let count = (len - at).min(V::BYTES);
+        // SAFETY: `at` is at most `len`, and a whole vector is readable behind that.
+        if unsafe { !V::load(a.add(at)).same(V::load(b.add(at)), count) } {
             return false;
         }
         at += V::BYTES;
     }
-    // SAFETY: `at` is at most `len`, and a whole vector is readable behind that.
-    unsafe { V::load(a.add(at)).same(V::load(b.add(at)), len - at) }
+    true
 }
 
 /// How many bytes of the body are one of `set`. The search that a parser without predictions would have to do.
@@ -170,11 +164,15 @@ impl<'p, 'b, V: Vector, const N: usize> Delimiters<'p, 'b, V, N> {
             marks = marks.or(bytes.eq(*want));
         }
         self.bits = marks.bits();
+        let left = self.end - self.block;
+        if left < V::BYTES {
+            self.bits &= (1 << (left << V::Marks::SHIFT)) - 1;
+        }
     }
 
-    /// The next one before which no backslash stands (one before `start` does not count), or `end`.
+    /// The next one, or `end`; with `ESCAPES`, the next before which no backslash stands (one before `start` does not count).
     #[inline(always)]
-    pub fn next_unescaped(&mut self) -> usize {
+    pub fn next<const ESCAPES: bool>(&mut self) -> usize {
         loop {
             while self.bits == 0 {
                 if self.block + V::BYTES >= self.end {
@@ -185,12 +183,7 @@ impl<'p, 'b, V: Vector, const N: usize> Delimiters<'p, 'b, V, N> {
             }
             let at = self.block + (self.bits.trailing_zeros() >> V::Marks::SHIFT) as usize;
             self.bits &= self.bits - 1;
-            if at >= self.end {
-                self.bits = 0;
-                self.block = self.end;
-                return self.end;
-            }
-            if at == self.start || self.body.at(at - 1) != b'\\' {
+            if !ESCAPES || at == self.start || self.body.at(at - 1) != b'\\' {
                 return at;
             }
         }

@@ -51,6 +51,25 @@ impl Vector for Swar {
         let kept = if len < 8 { (1 << (8 * len)) - 1 } else { u64::MAX };
         difference & kept == 0
     }
+
+    #[inline(always)]
+    fn both_same(self, other: Self, next: Self, other_next: Self) -> bool {
+        (self.0 ^ other.0) | (next.0 ^ other_next.0) == 0
+    }
+
+    #[inline(always)]
+    unsafe fn equal_within_32(a: *const u8, b: *const u8, len: usize) -> bool {
+        let mut at = 0;
+        while at + 8 < len {
+            // SAFETY: 8 bytes from `at` on lie within the 32 that the caller grants.
+            if unsafe { Self::load(a.add(at)).0 != Self::load(b.add(at)).0 } {
+                return false;
+            }
+            at += 8;
+        }
+        // SAFETY: `at` is at most 24.
+        unsafe { Self::load(a.add(at)).same(Self::load(b.add(at)), len - at) }
+    }
 }
 
 impl Marks for HighBits {

@@ -1,5 +1,7 @@
 //! What the generic kernel asks of a vector.
 
+use crate::line::digits::{many_digits, some_digits};
+
 /// `BYTES` bytes side by side.
 pub trait Vector: Copy {
     /// At most 64, the padding of a body.
@@ -28,6 +30,46 @@ pub trait Vector: Copy {
 
     /// Whether the lowest `len <= BYTES` bytes are the same in both.
     fn same(self, other: Self, len: usize) -> bool;
+
+    /// Whether all bytes are the same in `self` and `other`, and in `next` and `other_next`.
+    fn both_same(self, other: Self, next: Self, other_next: Self) -> bool;
+
+    /// Whether the first `len <= 32` bytes are the same at `a` and `b`.
+    ///
+    /// # Safety
+    /// 32 bytes must be readable at both.
+    unsafe fn equal_within_32(a: *const u8, b: *const u8, len: usize) -> bool;
+
+    /// The value of the first `count` (1 to 8) of 8 bytes, the first in the lowest, if all of them are ASCII digits.
+    #[inline(always)]
+    fn digits(bytes: u64, count: usize) -> Option<u64> {
+        some_digits(bytes, count)
+    }
+
+    /// The same for up to 16 bytes.
+    #[inline(always)]
+    fn digits_16(bytes: [u64; 2], count: usize) -> Option<u64> {
+        many_digits(bytes, count)
+    }
+
+    /// The digits that 16 bytes begin with, maybe with one point among, before, or behind them, if another byte follows. `None` promises nothing.
+    #[inline(always)]
+    fn decimal(_bytes: [u64; 2]) -> Option<Decimal> {
+        None
+    }
+}
+
+/// A number with a point, or without.
+#[derive(Clone, Copy)]
+pub struct Decimal {
+    /// The digits, as if there were no point.
+    pub mantissa: u64,
+    /// At least one.
+    pub digits: usize,
+    /// How many of them stand behind the point.
+    pub decimals: usize,
+    /// Bytes of the whole: one more than digits, if there is a point.
+    pub bytes: usize,
 }
 
 /// Work on vectors. `run` must be inlined (`#[inline(always)]`) with all that it calls: a function of its own that is generic over vectors has no

@@ -7,7 +7,7 @@ use foldhash::quality::RandomState;
 use super::{COLUMN_BIRTH_BYTES, NEVER, Request, Undo};
 use crate::catalog::FieldType;
 use crate::line::grammar::STRING_BYTES_MAX;
-use crate::line::{End, FIELD_KEY_ESCAPES, FieldName, Padded, Row, STRING_ESCAPES, Vector, unescape};
+use crate::line::{End, ExpectedField, FIELD_KEY_ESCAPES, FieldName, Rest, Row, STRING_ESCAPES, Vector, unescape};
 use crate::table::NONE;
 use crate::table::column::Value;
 use crate::table::open::{FieldSlot, OpenTable};
@@ -32,8 +32,14 @@ pub struct TableRow<'r, 'a> {
     target: u32,
     /// The field expected now.
     expected: u32,
+    /// It lies on the stage.
+    staged: bool,
+    /// The order of its fields is watched.
+    watched: bool,
     /// A field came out of order.
     surprised: bool,
+    /// Each field came where the last line had it.
+    in_order: bool,
     /// The field before, where `target` is none.
     before: u32,
     /// The field written last in this row, head of the list through `FieldSlot::previous`.
@@ -43,17 +49,32 @@ pub struct TableRow<'r, 'a> {
 
 impl Row for TableRow<'_, '_> {
     #[inline(always)]
-    fn expected_field<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<usize> {
+    fn expected_fields(&mut self) -> Option<(&mut [ExpectedField], &mut [u64])> {
+        self.table.stage.expected()
+    }
+
+    #[inline(always)]
+    fn expected_came(&mut self, count: usize, more: bool) {
+        if count == self.table.stage.len() && !more {
+            self.staged = true;
+        } else {
+            self.leave_stage(count);
+        }
+    }
+
+    #[inline(always)]
+    fn expected_field<V: Vector>(&mut self, rest: Rest<'_>) -> Option<usize> {
         let field = self.table.fields.get(self.expected as usize)?;
-        if field.pattern.stands_at::<V>(body, at) {
+        if field.pattern.stands_at::<V>(rest) {
             self.target = self.expected;
             self.expected = field.next;
             return Some(field.pattern.len() - 1);
         }
+        self.in_order = false;
         // One field may be missing from the line.
         let skipped = field.next;
         let field = self.table.fields.get(skipped as usize)?;
-        if field.pattern.stands_at::<V>(body, at) {
+        if field.pattern.stands_at::<V>(rest) {
             self.target = skipped;
             self.expected = field.next;
             return Some(field.pattern.len() - 1);
@@ -62,10 +83,11 @@ impl Row for TableRow<'_, '_> {
     }
 
     #[inline(always)]
-    fn field<V: Vector>(&mut self, body: &Padded<'_>, at: usize, name: FieldName<'_>) {
-        if let Some(slot) = self.recent::<V, 0>(body, at, name.hash) {
+    fn field<V: Vector>(&mut self, rest: Rest<'_>, name: FieldName<'_>) {
+        self.in_order = false;
+        if let Some(slot) = self.recent::<V, 0>(rest, name.hash) {
             self.follow(slot);
-        } else if let Some(slot) = self.recent::<V, 1>(body, at, name.hash) {
+        } else if let Some(slot) = self.recent::<V, 1>(rest, name.hash) {
             self.follow(slot);
         } else {
             self.rare_field(name);
@@ -105,17 +127,28 @@ impl Row for TableRow<'_, '_> {
     }
 
     #[inline(always)]
-    fn point(self, time_ns: i64) -> End {
+    fn point(&mut self, time_ns: i64) -> End {
         let request = &mut *self.request;
         let expired = request.rules.time_ns_min.is_some_and(|min| time_ns < min);
         let ordinal = request.points + request.rejects.dropped;
-        if ordinal >= request.passed_over.start || expired || request.reject.is_some() || self.written == NONE {
+        if ordinal >= request.passed_over.start
+            || expired
+            || request.reject.is_some()
+            || self.written == NONE && !self.staged
+        {
             return self.refuse(ordinal, time_ns, expired);
         }
         self.table.time.push(time_ns);
         self.table.row_series.push(i64::from(self.at.series));
         request.points += 1;
         request.row_undo = request.undo.len();
+        if self.staged {
+            if self.table.stage.complete_row() {
+                self.table.deal();
+            }
+        } else if self.table.stage.count(self.in_order) {
+            expect_alike(self.table, self.written);
+        }
         if self.time_field {
             let measurement = self.table.name.clone();
             request.rejects.time_field.get_or_insert(SchemaReject::TimeField { measurement });
@@ -135,6 +168,7 @@ impl<'r, 'a> TableRow<'r, 'a> {
     ) -> Self {
         let first_row = table.mark;
         let expected = table.surprises.expect(table.first_field);
+        let watched = table.surprises.watches(row);
         Self {
             table,
             request,
@@ -144,7 +178,10 @@ impl<'r, 'a> TableRow<'r, 'a> {
             first_row,
             target: NONE,
             expected,
+            staged: false,
+            watched,
             surprised: false,
+            in_order: true,
             before: NONE,
             written: NONE,
             time_field: false,
@@ -153,10 +190,10 @@ impl<'r, 'a> TableRow<'r, 'a> {
 
     /// The field that stands at a place of `hash`, if its name stands at `at`.
     #[inline(always)]
-    fn recent<V: Vector, const PLACE: usize>(&self, body: &Padded<'_>, at: usize, hash: u32) -> Option<u32> {
+    fn recent<V: Vector, const PLACE: usize>(&self, rest: Rest<'_>, hash: u32) -> Option<u32> {
         let slot = self.table.recent.get::<PLACE>(hash)?;
         let field = self.table.fields.get(slot as usize)?;
-        if field.pattern.stands_at::<V>(body, at) { Some(slot) } else { None }
+        if field.pattern.stands_at::<V>(rest) { Some(slot) } else { None }
     }
 
     #[inline(always)]
@@ -175,9 +212,38 @@ impl<'r, 'a> TableRow<'r, 'a> {
         }
     }
 
+    /// The row is not what the stage expects: the rows there are dealt, and the values that have come of this one, `count`, are given to their
+    /// columns.
+    #[cold]
+    #[inline(never)]
+    fn leave_stage(&mut self, count: usize) {
+        let table = &mut *self.table;
+        self.staged = false;
+        self.in_order = false;
+        let in_vain = table.stage.rows() == 0;
+        table.deal();
+        for step in 0..count {
+            let (slot, word) = table.stage.value(step);
+            let field = &mut table.fields[slot as usize];
+            if field.column.rows() <= self.first_row {
+                table.touched.push(slot);
+            }
+            field.column.push_rows(self.row, [word].into_iter());
+            field.previous = std::mem::replace(&mut self.written, slot);
+            self.target = slot;
+        }
+        let next = table.fields.get(self.target as usize).map_or(table.first_field, |field| field.next);
+        self.expected = table.surprises.expect(next);
+        // Twice in a row: nothing is expected any more.
+        if in_vain {
+            table.stage.end();
+        }
+    }
+
     /// A value behind the first gap, of a new field, of another type, and one for a field that has a value in this row.
     #[inline(never)]
     fn odd_value<T: Value>(&mut self, value: T) {
+        self.in_order = false;
         match self.target {
             TIME => return,
             NEW_FIELD if self.request.starved => return,
@@ -211,12 +277,17 @@ impl<'r, 'a> TableRow<'r, 'a> {
             self.time_field = true;
             self.set_odd_target(TIME);
         } else if let Some(slot) = self.table.find_field(&name, self.hasher) {
-            self.table.fields[slot as usize].pattern.expect(written.raw);
-            self.table.recent.set(written.hash, slot);
+            let field = &mut self.table.fields[slot as usize];
+            field.pattern.expect(written.raw);
+            field.hash = written.hash;
+            let OpenTable { fields, recent, .. } = &mut *self.table;
+            recent.set(written.hash, slot, |slot| fields.get(slot as usize).map(|field| field.hash));
             self.follow(slot);
         } else {
             self.request.new_field.clear();
             self.request.new_field.extend_from_slice(&name);
+            self.request.new_field_written.clear();
+            self.request.new_field_written.extend_from_slice(written.raw);
             self.set_odd_target(NEW_FIELD);
         }
     }
@@ -235,6 +306,10 @@ impl<'r, 'a> TableRow<'r, 'a> {
     /// Selects field `slot`, and remembers that it came after the field before.
     #[inline(always)]
     fn follow(&mut self, slot: u32) {
+        if !self.watched {
+            self.target = slot;
+            return;
+        }
         let before = self.field_before();
         let table = &mut *self.table;
         let next = table.fields.get_mut(before as usize).map_or(&mut table.first_field, |before| &mut before.next);
@@ -250,7 +325,9 @@ impl<'r, 'a> TableRow<'r, 'a> {
     fn bear_field(&mut self, kind: FieldType) {
         let name = String::from_utf8_lossy(&self.request.new_field).into_owned();
         self.request.undo.push(Undo::Field { table: self.at.table });
-        let slot = self.table.add_field(FieldSlot::new(&name, NONE, kind), self.hasher);
+        let mut field = FieldSlot::new(&name, NONE, kind);
+        field.pattern.expect(&self.request.new_field_written);
+        let slot = self.table.add_field(field, self.hasher);
         self.request.pay(COLUMN_BIRTH_BYTES);
         self.follow(slot);
     }
@@ -284,7 +361,10 @@ impl<'r, 'a> TableRow<'r, 'a> {
     /// Drops the point: an earlier verdict has dropped it, or there is a reason, which is remembered.
     #[cold]
     #[inline(never)]
-    fn refuse(mut self, ordinal: u64, time_ns: i64, expired: bool) -> End {
+    fn refuse(&mut self, ordinal: u64, time_ns: i64, expired: bool) -> End {
+        if self.staged {
+            self.leave_stage(self.table.stage.len());
+        }
         self.undo();
         self.request.rejects.dropped += 1;
         let reject = self.request.reject.take();
@@ -313,6 +393,20 @@ impl<'r, 'a> TableRow<'r, 'a> {
             self.written = field.previous;
         }
     }
+}
+
+/// The next rows are expected to have the fields of this one, the last of which is `written`, in its order.
+#[cold]
+#[inline(never)]
+fn expect_alike(table: &mut OpenTable, written: u32) {
+    let mut slots = Vec::new();
+    let mut slot = written;
+    while let Some(field) = table.fields.get(slot as usize) {
+        slots.push(slot);
+        slot = field.previous;
+    }
+    slots.reverse();
+    table.stage.begin(&slots, &table.fields);
 }
 
 impl Request<'_> {

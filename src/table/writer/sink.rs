@@ -2,11 +2,11 @@
 
 use super::row::TableRow;
 use super::{COLUMN_BIRTH_BYTES, SERIES_BIRTH_BYTES, Shape, TABLE_BIRTH_BYTES, TAG_BYTES, Undo, Writer};
-use crate::line::{Key, MEASUREMENT_ESCAPES, Padded, Sink, TAG_ESCAPES, Vector, equal_prefix, unescape};
+use crate::line::{Key, MEASUREMENT_ESCAPES, NO_NAME, Rest, Sink, TAG_ESCAPES, Tag, Vector, begins_with, unescape};
 use crate::table::NONE;
 use crate::table::reject::SchemaReject;
 use crate::table::seal::TagPair;
-use crate::table::series::SeriesAt;
+use crate::table::series::{RECENT_BYTES, SeriesAt};
 
 impl<'a> Sink for Writer<'a> {
     type Series = SeriesAt;
@@ -15,10 +15,15 @@ impl<'a> Sink for Writer<'a> {
     where
         Self: 'r;
 
+    fn begin(&mut self) {
+        self.names.clear();
+        self.shape = None;
+    }
+
     #[inline(always)]
-    fn expected_series<V: Vector>(&mut self, body: &Padded<'_>, at: usize) -> Option<(SeriesAt, usize)> {
+    fn expected_series<V: Vector>(&mut self, rest: Rest<'_>) -> Option<(SeriesAt, usize)> {
         let (pattern, len, number) = self.bucket.cache.expected()?;
-        if !equal_prefix::<V>(body, at, pattern, len) {
+        if !begins_with::<V>(rest, pattern, len) {
             return None;
         }
         Some((self.bucket.cache.follow(number), len - 1))
@@ -56,54 +61,72 @@ impl<'a> Sink for Writer<'a> {
 
 impl Writer<'_> {
     /// The series of a key that was taken apart, and whether no one has met it.
+    #[inline(always)]
     fn intern(&mut self, key: &Key<'_, '_>) -> (SeriesAt, bool) {
+        let shape = match self.shape.take() {
+            Some(shape) if key.like_last => shape,
+            shape => self.learn_shape(key, shape.unwrap_or_default()),
+        };
         let mut pairs = std::mem::take(&mut self.scratch);
         pairs.clear();
-        let table = match &self.shape {
-            Some(shape) if key.like_last => shape.table,
-            _ => self.learn_shape(key),
-        };
-        match self.shape.take() {
-            Some(shape) => {
-                for (tag, written) in shape.tags.iter().zip(key.tags) {
-                    pairs.push(self.tag_pair(table, *tag, written.value, key.plain));
+        // As many tags as the key has, or none: then one has no room, the point is refused, and what stands for its series with it.
+        pairs.resize(shape.tags.len(), TagPair { tag: 0, value: 0 });
+        let mut has_new = false;
+        let tags = &mut self.bucket.tables[shape.table as usize].tags;
+        for ((written, tag), place) in key.tags.iter().zip(&shape.tags).zip(&shape.places) {
+            let values = &mut tags[*tag as usize].values;
+            let (value, is_new) = if key.plain {
+                values.intern_by_ends(written.value, written.ends, self.hasher)
+            } else {
+                values.intern(&unescape(written.value, TAG_ESCAPES), self.hasher)
+            };
+            if is_new {
+                self.request.undo.push(Undo::TagValue { table: shape.table, tag: *tag });
+                has_new = true;
+                if values.keeps_recent() {
+                    self.request.pay(RECENT_BYTES);
                 }
-                self.shape = Some(shape);
             }
-            // A tag has no room: the point is refused, and what stands for its series with it.
-            None => pairs.push(TagPair { tag: 0, value: 0 }),
+            pairs[*place as usize] = TagPair { tag: *tag, value };
         }
-        if !pairs.is_sorted_by_key(|pair| pair.tag) {
-            pairs.sort_unstable_by_key(|pair| pair.tag);
-        }
-        let (series, is_new) = self.bucket.tables[table as usize].series.intern(&pairs, self.hasher);
+        let table = shape.table;
+        let (series, is_new) = self.bucket.tables[table as usize].series.intern(&pairs, has_new, self.hasher);
         if is_new {
             self.request.undo.push(Undo::Series { table });
         }
         self.scratch = pairs;
+        self.shape = (shape.tags.len() == key.tags.len()).then_some(shape);
         (SeriesAt { table, series }, is_new)
     }
 
-    /// Finds or makes the table and the tags of a key and keeps them in `shape`; or leaves that empty, if one has no room.
-    fn learn_shape(&mut self, key: &Key<'_, '_>) -> u32 {
-        let last = self.shape.take();
-        let is_last = |shape: &&Shape| *self.bucket.tables[shape.table as usize].name.as_bytes() == *key.measurement;
-        let table = match last.as_ref().filter(is_last) {
-            Some(shape) if key.plain => shape.table,
-            _ => self.open_table(key),
-        };
-        let mut tags = last.map(|shape| shape.tags).unwrap_or_default();
-        tags.clear();
-        let mut before = NONE;
-        for tag in key.tags {
-            match self.expected_tag(table, before, tag.key, key.plain).or_else(|| self.tag(table, before, tag.key)) {
-                Some(tag) => tags.push(tag),
-                None => return table,
-            }
-            before = tags.last().copied().unwrap_or(NONE);
+    /// Finds or makes the table and the tags of a key. Without tags, if one has no room.
+    fn learn_shape(&mut self, key: &Key<'_, '_>, mut shape: Shape) -> Shape {
+        shape.table = self.name(key.number).unwrap_or_else(|| self.open_table(key));
+        shape.tags.clear();
+        for written in key.tags {
+            let Some(tag) = self.name(written.number).or_else(|| self.tag(shape.table, written)) else {
+                shape.tags.clear();
+                break;
+            };
+            shape.tags.push(tag);
         }
-        self.shape = Some(Shape { table, tags });
-        table
+        let tags = &shape.tags;
+        shape.places.clear();
+        if tags.is_sorted() {
+            shape.places.extend(0..tags.len() as u32);
+        } else {
+            let mut order: Vec<u32> = (0..tags.len() as u32).collect();
+            order.sort_unstable_by_key(|index| tags[*index as usize]);
+            shape.places.resize(tags.len(), 0);
+            order.iter().zip(0..).for_each(|(index, place)| shape.places[*index as usize] = place);
+        }
+        shape
+    }
+
+    /// The table or tag that the body's name of this number stands for, if it is known.
+    #[inline(always)]
+    fn name(&self, number: u32) -> Option<u32> {
+        self.names.get(number as usize).copied().filter(|slot| *slot != NONE)
     }
 
     #[cold]
@@ -117,23 +140,15 @@ impl Writer<'_> {
             self.request.undo.push(Undo::Table);
             self.request.pay(TABLE_BIRTH_BYTES + self.bucket.tables[table as usize].fields.len() * COLUMN_BIRTH_BYTES);
         }
+        self.remember_name(key.number, table);
         table
     }
 
-    /// The tag that should follow `before`, if it is named `raw`.
-    #[inline(always)]
-    fn expected_tag(&self, table: u32, before: u32, raw: &[u8], plain: bool) -> Option<u32> {
-        let table = &self.bucket.tables[table as usize];
-        let expected = table.tags.get(before as usize).map_or(table.first_tag, |before| before.next);
-        let is_it = plain && table.tags.get(expected as usize).is_some_and(|tag| *tag.name.as_bytes() == *raw);
-        is_it.then_some(expected)
-    }
-
-    /// The tag of this name, unless the table has no room for it. It follows `before` from now on.
+    /// The tag of this name, unless the table has no room for it.
     #[cold]
     #[inline(never)]
-    fn tag(&mut self, number: u32, before: u32, raw: &[u8]) -> Option<u32> {
-        let key = unescape(raw, TAG_ESCAPES);
+    fn tag(&mut self, number: u32, written: &Tag<'_>) -> Option<u32> {
+        let key = unescape(written.key, TAG_ESCAPES);
         let key = String::from_utf8_lossy(&key);
         let table = &mut self.bucket.tables[number as usize];
         let known = table.tag_by_name.get(&*key).copied();
@@ -147,24 +162,19 @@ impl Writer<'_> {
             self.request.pay(COLUMN_BIRTH_BYTES);
             table.add_tag(&key, NONE)
         });
-        match table.tags.get_mut(before as usize) {
-            Some(before) => before.next = tag,
-            None => table.first_tag = tag,
-        }
+        self.remember_name(written.number, tag);
         Some(tag)
     }
 
-    #[inline(always)]
-    fn tag_pair(&mut self, table: u32, tag: u32, value: &[u8], plain: bool) -> TagPair {
-        let values = &mut self.bucket.tables[table as usize].tags[tag as usize].values;
-        let (value, new) = if plain {
-            values.intern(value, self.hasher)
-        } else {
-            values.intern(&unescape(value, TAG_ESCAPES), self.hasher)
-        };
-        if new {
-            self.request.undo.push(Undo::TagValue { table, tag });
+    /// The body's name of this number is table or tag `slot`.
+    fn remember_name(&mut self, number: u32, slot: u32) {
+        if number == NO_NAME {
+            return;
         }
-        TagPair { tag, value }
+        let number = number as usize;
+        if self.names.len() <= number {
+            self.names.resize(number + 1, NONE);
+        }
+        self.names[number] = slot;
     }
 }
