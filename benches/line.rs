@@ -13,7 +13,7 @@
 //! cargo bench --bench line -- --count cpu     body to columns once, for scripts/count-instructions
 //! ```
 //!
-//! A data set is 128 MiB (`series`: a million lines) of generated lines in bodies of about 1 MiB (`one-line`: of one line), all of them in
+//! A data set is 128 MiB (`series` and `churn`: a million lines, each of a new series) of generated lines in bodies of about 1 MiB (`one-line`: of one line), all of them in
 //! memory: each pass reads each body once, so that it comes from memory and not from a cache, for every contender alike. Contenders take
 //! turns, round by round. Shown are the best round and, in brackets, the median, in GB/s (10^9 bytes) of processor time of this thread,
 //! and million lines per second of the best round. Every pass begins with an empty shard: what learning series and fields costs is in it.
@@ -23,7 +23,7 @@
 //! - scan: the kernel counts the delimiters of the bodies, without any prediction;
 //! - parse: the parser, its check that a body is UTF-8 included, with a sink that foresees series and fields as the tables do (but looks
 //!   names up with a plain hash map) and stores no values;
-//! - columns: the parser into the shard's tables, and commit; every 250 000 rows the tables are sealed and dropped;
+//! - columns: the parser into the shard's tables, and commit; at 128 MiB the tables are sealed and dropped, as in a node with two shards;
 //! - the crate: every line parsed, every part of it looked at; that the text is UTF-8 is known to it beforehand.
 //!
 //! A line is on the fast path if neither its series nor one of its fields had to be looked up by name.

@@ -239,6 +239,18 @@ pub const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "tags without end in one line, all of one name",
+        make: |size| input(around("m", ",a=b", size.bytes, " f=1i"), bad(ErrorKind::DuplicateTag)),
+    },
+    Case {
+        name: "tags without end in one line, each of another name",
+        make: |size| {
+            let (tags, _) = fill(size.bytes, |number| format!(",t{number}=b"));
+            let key_bytes = 1 + tags.len();
+            input([b"m", &tags[..], b" f=1i"].concat(), bad(ErrorKind::KeyTooLong(key_bytes)))
+        },
+    },
+    Case {
         name: "10 000 tags in a mixed order",
         make: |size| {
             let line = |value: usize| {
@@ -246,6 +258,74 @@ pub const CASES: &[Case] = &[
                 format!("m{} f=1i\n", String::from_utf8_lossy(&tags))
             };
             input(numbered(50, line), written(50))
+        },
+    },
+    // What is known by its first and last bytes at first sight
+    Case {
+        name: "field names of one beginning and one end, in turn",
+        make: |size| {
+            let field = |number| format!("begins_like_this{:08}and_ends=1i", number % 5_000);
+            let (lines, count) =
+                fill(size.bytes, |number| format!("m {},{}\n", field(2 * number), field(2 * number + 1)));
+            input(lines, written(count))
+        },
+    },
+    Case {
+        name: "tag names of one beginning and one end, in turn",
+        make: |size| {
+            let (lines, count) =
+                fill(size.bytes, |number| format!("m,begins_like_this{:08}and_ends=v{number} f=1i\n", number % 5_000));
+            input(lines, written(count))
+        },
+    },
+    Case {
+        name: "tag values of one beginning and one end, in turn",
+        make: |size| {
+            let (lines, count) =
+                fill(size.bytes, |number| format!("m,a=begins__{:08}and_ends,b=v{number} f=1i\n", number % 100));
+            input(lines, written(count))
+        },
+    },
+    Case {
+        name: "series keys of one beginning and one end, in turn",
+        make: |size| {
+            let (lines, count) =
+                fill(size.bytes, |number| format!("m,a=begins__{:08}and_ends f=1i\n", number * 7_919 % 50_000));
+            input(lines, written(count))
+        },
+    },
+    // Rows alike, but for
+    Case {
+        name: "every other row without a field",
+        make: |size| {
+            let (lines, count) = fill(size.bytes, |number| {
+                let last = if number % 2 == 0 { ",d=4i" } else { "" };
+                format!("m a=1i,b=2i,c=3i{last} {number}\n")
+            });
+            input(lines, written(count))
+        },
+    },
+    Case {
+        name: "five rows alike and one that is not",
+        make: |size| {
+            let (lines, count) = fill(size.bytes, |number| {
+                if number % 6 == 5 {
+                    format!("m b=1i,a=2i {number}\n")
+                } else {
+                    format!("m a=1i,b=2i,c=3i,d=4i {number}\n")
+                }
+            });
+            input(lines, written(count))
+        },
+    },
+    Case {
+        name: "an integer with a digit more in every other row",
+        make: |size| {
+            let (lines, count) = fill(size.bytes, |number| {
+                let value = if number % 2 == 0 { "1234567" } else { "12345678" };
+                format!("m a={value}i,b={value}i,c={value}i {number}\n")
+            });
+            input(lines, written(count))
         },
     },
     // Names without end

@@ -12,8 +12,8 @@ use ringest::table::{Rules, Tables, Unlogged, Writer};
 use super::data::Bodies;
 use super::sinks::{Counting, Predicting};
 
-/// Rows at which a shard's tables are sealed, about as many as a node under load seals.
-const ROWS_PER_SEAL: u64 = 250_000;
+/// Size of a shard's open tables at which they are sealed: a node's default, if it has two shards.
+const SEAL_BYTES: usize = 128 << 20;
 
 /// More than any data set becomes.
 pub const BUDGET_BYTES: usize = 16 << 30;
@@ -86,14 +86,13 @@ pub struct Shard {
     catalog: Catalog,
     tables: Tables,
     requests: u64,
-    rows: u64,
 }
 
 impl Shard {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let catalog = Catalog::open(dir.path(), 0).unwrap();
-        Self { _dir: dir, catalog, tables: Tables::new(&Budget::new(BUDGET_BYTES)), requests: 0, rows: 0 }
+        Self { _dir: dir, catalog, tables: Tables::new(&Budget::new(BUDGET_BYTES)), requests: 0 }
     }
 
     /// Bodies to committed columns: parsing, with the check that they are UTF-8, commit, and sealing now and then. Returns the points.
@@ -116,8 +115,8 @@ impl Shard {
             points_of(line::parse(body, options(kernel), &mut sink));
             let (writer, of_body) = sink.into_parts();
             foreseen += of_body;
-            let points = writer.commit(&mut Unlogged(0)).unwrap().points;
-            self.seal_after(points);
+            writer.commit(&mut Unlogged(0)).unwrap();
+            self.seal_if_full();
         }
         foreseen
     }
@@ -128,7 +127,7 @@ impl Shard {
         let mut writer = self.writer(body);
         points_of(line::parse(body, options(kernel), &mut writer));
         let points = writer.commit(&mut Unlogged(request)).unwrap().points;
-        self.seal_after(points);
+        self.seal_if_full();
         points
     }
 
@@ -137,9 +136,8 @@ impl Shard {
         self.tables.writer("bench", &self.catalog, rules, body.len()).unwrap()
     }
 
-    fn seal_after(&mut self, points: u64) {
-        self.rows += points;
-        if self.rows >= ROWS_PER_SEAL {
+    fn seal_if_full(&mut self) {
+        if self.tables.bytes() >= SEAL_BYTES {
             self.seal();
         }
     }
@@ -147,6 +145,5 @@ impl Shard {
     /// Sealed tables are dropped at once; in a node the lake does that, on another thread.
     fn seal(&mut self) {
         drop(self.tables.seal());
-        self.rows = 0;
     }
 }

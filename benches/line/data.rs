@@ -40,15 +40,17 @@ const fn set(name: &'static str, kind: Kind, hosts: usize) -> DataSet {
     DataSet { name, kind, hosts, body: Body::Batch, extent: Extent::Bytes(SET_BYTES) }
 }
 
-pub const DATA_SETS: [DataSet; 12] = [
+pub const DATA_SETS: [DataSet; 14] = [
     set("cpu", Kind::Cpu, 4_000),
-    set("devops", Kind::Devops, 4_000),
+    set("devops", Kind::Devops, 1_000),
+    set("fleet", Kind::Devops, 4_000),
     set("iot", Kind::Iot, 4_000),
     set("telegraf", Kind::Telegraf, 1_000),
     set("logs", Kind::Logs, 1_000),
     set("escapes", Kind::Escapes, 1_000),
     set("doubles", Kind::Doubles, 1_000),
-    DataSet { extent: Extent::Lines(SERIES), ..set("series", Kind::Series, 10_000) },
+    DataSet { extent: Extent::Lines(SERIES), ..set("series", Kind::Cpu, SERIES) },
+    DataSet { extent: Extent::Lines(SERIES), ..set("churn", Kind::Series, 10_000) },
     set("wide", Kind::Wide, 100),
     set("sparse", Kind::Sparse, 1_000),
     set("reordered", Kind::Reordered, 4_000),
