@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -693,7 +694,13 @@ fn used_segments(data_dir: &Path) -> Vec<PathBuf> {
     let mut used = Vec::new();
     for path in segments(data_dir) {
         let mut header = [0; 64];
-        std::io::Read::read_exact(&mut fs::File::open(&path).unwrap(), &mut header).unwrap();
+        let read = fs::File::open(&path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut header));
+        match read.map_err(|error| error.kind()) {
+            Ok(()) => {}
+            // A running node is making it, or has just removed it.
+            Err(ErrorKind::UnexpectedEof | ErrorKind::NotFound) => continue,
+            Err(kind) => panic!("{}: {kind}", path.display()),
+        }
         if header.starts_with(b"ringwal") {
             used.push((u64::from_le_bytes(header[24..32].try_into().unwrap()), path));
         }
