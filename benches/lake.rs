@@ -48,7 +48,7 @@ impl Node {
         let mut writer = self.tables.writer("bench", &self.catalog, rules, body.len()).unwrap();
         assert!(matches!(line::parse(body, options, &mut writer), Outcome::Complete { .. }));
         writer.commit(&mut Unlogged(1)).unwrap();
-        self.tables.seal()
+        self.tables.seal(true)
     }
 
     /// Time from the hand-over to the commit.

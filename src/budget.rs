@@ -16,10 +16,13 @@ pub enum Consumer {
     Encoder,
     /// Records that wait to be written to the log.
     LogQueue,
+    /// Names of all buckets, tables and columns.
+    Catalog,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 5] = [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder, Self::LogQueue];
+    pub const ALL: [Consumer; 6] =
+        [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder, Self::LogQueue, Self::Catalog];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,6 +31,7 @@ impl Consumer {
             Self::SealedParts => "sealed_parts",
             Self::Encoder => "encoder",
             Self::LogQueue => "log_queue",
+            Self::Catalog => "catalog",
         }
     }
 }

@@ -137,13 +137,13 @@ impl Shard {
     }
 
     fn seal_if_full(&mut self) {
-        if self.tables.bytes() >= SEAL_BYTES {
+        if self.tables.grown_bytes() >= SEAL_BYTES {
             self.seal();
         }
     }
 
     /// Sealed tables are dropped at once; in a node the lake does that, on another thread.
     fn seal(&mut self) {
-        drop(self.tables.seal());
+        drop(self.tables.seal(true));
     }
 }

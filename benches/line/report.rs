@@ -14,6 +14,8 @@ pub enum Task {
     Scan(&'static str),
     Parse(&'static str),
     Columns(&'static str),
+    /// Columns of a shard that has taken the same bodies before.
+    Again(&'static str),
 }
 
 impl fmt::Display for Task {
@@ -24,6 +26,7 @@ impl fmt::Display for Task {
             Self::Scan(kernel) => write!(f, "scan, {kernel}"),
             Self::Parse(kernel) => write!(f, "parse, {kernel}"),
             Self::Columns(kernel) => write!(f, "columns, {kernel}"),
+            Self::Again(kernel) => write!(f, "columns again, {kernel}"),
         }
     }
 }
@@ -121,15 +124,17 @@ impl fmt::Display for Measured {
         writeln!(f, "  {:<24}{}", Task::Crate.to_string(), Speed(self, Task::Crate))?;
         for kernel in self.kernels() {
             let (scan, parse, columns) = (Task::Scan(kernel), Task::Parse(kernel), Task::Columns(kernel));
+            let again = Task::Again(kernel);
             let times = |than| self.speed(columns).zip(self.speed(than)).map_or(0.0, |(ours, theirs)| ours / theirs);
             writeln!(
                 f,
-                "  {kernel:<9} scan {} | parse {} | columns {} | {:>5.1} x crate, {:.3} x newlines",
+                "  {kernel:<9} scan {} | parse {} | columns {} | {:>5.1} x crate, {:.3} x newlines | again {}",
                 Speed(self, scan),
                 Speed(self, parse),
                 Speed(self, columns),
                 times(Task::Crate),
                 times(Task::Newlines),
+                Speed(self, again),
             )?;
         }
         Ok(())

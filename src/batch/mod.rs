@@ -127,8 +127,8 @@ impl Options {
 
     /// Most bytes that the rows which wait to be taken may hold, with their series and the cache of series keys: from 16 MiB to
     /// 2 GiB (Arrow counts the bytes of a string column in 31 bits); what is less or more is set to these. A body is granted twice its
-    /// size and 1 MiB while it is parsed. Beside that, [`Reader::push`] keeps a copy of the largest body, and [`Reader::read`] a buffer
-    /// of 256 KiB or twice the longest line.
+    /// size and 1 MiB while it is parsed. Beside that, [`Reader::push`] keeps a copy of the largest body, [`Reader::read`] a buffer
+    /// of 256 KiB or twice the longest line, and a reader the names of all measurements and columns that it ever met.
     pub fn memory_bytes_max(mut self, bytes: usize) -> Self {
         self.memory_bytes_max = bytes.clamp(16 << 20, i32::MAX as usize);
         self

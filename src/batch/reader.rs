@@ -81,7 +81,7 @@ impl Reader {
     /// The rows so far as batches; measurements in order of appearance. Series start anew, types and columns stay.
     pub fn take(&mut self) -> Taken {
         self.rows = 0;
-        Taken::new(self.tables.seal(), self.options.rows_max)
+        Taken::new(self.tables.seal(false), self.options.rows_max)
     }
 
     /// Reads `input` to its end, as batches. `input` needs no buffer of its own.

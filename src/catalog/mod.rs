@@ -4,6 +4,7 @@
 //! whoever holds the old one sees the columns that it knew.
 
 mod births;
+mod columns;
 mod names;
 mod persist;
 mod store;
@@ -11,6 +12,7 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use columns::Columns;
 pub use names::{encode_path_segment, parquet_name};
 pub use store::{BirthDamage, Births, Catalog, CatalogError, FieldBirth, Saved, TableBirth, Unborn};
 
@@ -62,9 +64,9 @@ pub struct Table {
     /// The measurement's name as written by the client, unescaped.
     pub name: Box<str>,
     /// By ordinal, in order of birth.
-    pub tags: Vec<Column<()>>,
+    pub tags: Columns<()>,
     /// By ordinal, in order of birth.
-    pub fields: Vec<Column<FieldType>>,
+    pub fields: Columns<FieldType>,
 }
 
 impl Table {

@@ -10,7 +10,8 @@ use super::births::Entry as Birth;
 use super::names::parquet_name;
 pub use super::persist::CatalogError;
 use super::persist::{Log, Record};
-use super::{Bucket, Column, FieldType, Table};
+use super::{Bucket, Column, Columns, FieldType, Table};
+use crate::budget::{Budget, Consumer, Reservation};
 
 /// What a request wants to bring into the world, all of it or nothing.
 #[derive(Debug)]
@@ -85,6 +86,9 @@ struct Known {
     births: u64,
     /// Born and not yet durable.
     unsaved: Vec<Record>,
+    /// Heap that all of it takes, roughly; and the share of the budget that is kept as large, if one is.
+    bytes: usize,
+    memory: Option<Reservation>,
 }
 
 /// A table with the indexes that births need.
@@ -96,6 +100,13 @@ struct Entry {
     /// Lower-case Parquet names in use.
     parquet_names: HashSet<String>,
 }
+
+/// Heap of a table or bucket (structs, maps with room for the first columns, places in the maps of names) and of a column (itself, places in the maps of names and
+/// of Parquet's names, record until it is saved), each beside its name.
+const TABLE_BYTES: usize = 1536;
+const COLUMN_BYTES: usize = 320;
+/// Times that a name is kept: itself, for Parquet, in the maps, in the record.
+const NAMES: usize = 5;
 
 impl Catalog {
     /// Reads `dir/catalog`, or creates it. `bytes_min`: how much of it was durable when something last came to rely on it
@@ -115,6 +126,13 @@ impl Catalog {
     /// A catalog without a file: it lives as long as its process needs it.
     pub fn in_memory() -> Self {
         Self { known: Mutex::default(), log: None }
+    }
+
+    /// Counts what the catalog holds, now and later, in `budget`: over its limit too, as births have taken place.
+    pub fn count_in(&self, budget: &Arc<Budget>) {
+        let mut known = self.known();
+        known.memory = Some(Reservation::new(budget, Consumer::Catalog));
+        known.recount();
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -161,6 +179,7 @@ impl Catalog {
         if self.log.is_none() {
             known.unsaved.clear();
         }
+        known.recount();
         Ok(born)
     }
 
@@ -182,6 +201,7 @@ impl Catalog {
                 column => known.replay_column(table.ok_or(BirthDamage::Unreadable)?, column, strict)?,
             }
         }
+        known.recount();
         Ok(())
     }
 
@@ -347,8 +367,18 @@ impl Known {
         debug_assert!(applied.is_some(), "births refer to what exists");
     }
 
+    fn recount(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.set(self.bytes);
+        }
+    }
+
     /// `None` if the record refers to something that does not exist.
     fn apply(&mut self, record: Record) -> Option<()> {
+        self.bytes += match &record {
+            Record::Bucket { name, .. } | Record::Table { name, .. } => TABLE_BYTES + NAMES * name.len(),
+            Record::Tag { name, .. } | Record::Field { name, .. } => COLUMN_BYTES + NAMES * name.len(),
+        };
         match record {
             Record::Bucket { name, retention_ns } => {
                 let id = self.buckets.len() as u32;
@@ -360,7 +390,7 @@ impl Known {
                 let id = self.tables.len() as u32;
                 let owner = Arc::clone(self.buckets.get(bucket as usize)?);
                 self.table_ids.entry(bucket).or_default().insert(name.clone(), id);
-                let table = Table { id, bucket: owner, name, tags: Vec::new(), fields: Vec::new() };
+                let table = Table { id, bucket: owner, name, tags: Columns::default(), fields: Columns::default() };
                 self.tables.push(Entry {
                     table: Arc::new(table),
                     tags: HashMap::new(),

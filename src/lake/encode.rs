@@ -112,7 +112,7 @@ fn leaves(table: &Table) -> io::Result<Vec<TypePtr>> {
         let name = &table.tags[tag].parquet;
         leaves.push(leaf(name, Repetition::OPTIONAL, Physical::BYTE_ARRAY, Some(LogicalType::String))?);
     }
-    for field in &table.fields {
+    for field in table.fields.iter() {
         let (physical, logical) = match field.kind {
             FieldType::Float => (Physical::DOUBLE, None),
             FieldType::Integer => (Physical::INT64, None),

@@ -158,6 +158,7 @@ impl Node {
         let inspected = lake::inspect(data_dir.path())?;
         recovery::check_state(data_dir.path(), &inspected)?;
         let catalog = Arc::new(Catalog::open(data_dir.state(), inspected.catalog_bytes_min())?);
+        catalog.count_in(&budget);
         let keeper = Arc::new(Keeper::default());
         let options = lake::Options { threads: config.lake_threads, shards: config.shards };
         let lake = Lake::start(

@@ -26,6 +26,8 @@ pub struct Tables {
     pub(super) hasher: RandomState,
     pub(super) memory: Reservation,
     budget: Arc<Budget>,
+    /// Bytes of the series that the last seal has left.
+    kept: usize,
 }
 
 /// From names to places; keyed at random, as names come from outside.
@@ -39,6 +41,10 @@ pub struct OpenBucket {
     pub cache: KeyCache,
     /// Bytes of the cache at the last commit.
     pub cache_bytes: usize,
+    /// Series that the last seal has left.
+    series_kept: usize,
+    /// Seals that leave none, because series did not come again.
+    pause: u32,
 }
 
 #[derive(Debug)]
@@ -162,12 +168,14 @@ impl OpenTable {
 
     /// Takes over the catalog's newest state of the table; nothing provisional may be left.
     pub fn adopt(&mut self, born: Arc<Table>, hasher: &RandomState) {
-        for (ordinal, tag) in born.tags.iter().enumerate() {
+        // What this table knew of the catalog before needs no look: it may have thousands of columns.
+        let (tags, fields) = self.born.as_ref().map_or((0, 0), |known| (known.tags.len(), known.fields.len()));
+        for (ordinal, tag) in (tags..).zip(born.tags.from(tags)) {
             if !self.tag_by_name.contains_key(&tag.name) {
                 self.add_tag(&tag.name, ordinal as u32);
             }
         }
-        for (ordinal, field) in born.fields.iter().enumerate() {
+        for (ordinal, field) in (fields..).zip(born.fields.from(fields)) {
             if self.find_field(field.name.as_bytes(), hasher).is_none() {
                 self.add_field(FieldSlot::new(&field.name, ordinal as u32, field.kind), hasher);
             }
@@ -274,31 +282,50 @@ impl OpenTable {
         size_of::<Self>() + rows + self.slot_bytes + self.value_bytes + keys
     }
 
-    /// The table as the lake takes it; `None` without rows.
-    fn seal(mut self, budget: &Arc<Budget>) -> Option<SealedTable> {
+    /// The rows as the lake takes them; `None` without rows. Afterwards the table has none, and its series only if it `keeps` them: else it is
+    /// of no use any more.
+    fn seal(&mut self, keeps: bool, budget: &Arc<Budget>) -> Option<SealedTable> {
         self.deal();
-        let table = self.born?;
+        let table = self.born.clone()?;
         if self.time.is_empty() {
             return None;
         }
         let mut memory = Reservation::new(budget, Consumer::SealedParts);
         memory.set(self.bytes);
         let mut fields: Vec<FieldColumn> = table.fields.iter().map(|field| empty_column(field.kind)).collect();
-        for field in self.fields {
-            fields[field.ordinal as usize] = field.column.seal();
+        for field in &mut self.fields {
+            fields[field.ordinal as usize] = std::mem::replace(&mut field.column, Column::new(field.kind)).seal();
         }
+        let (time, series) = (std::mem::take(&mut self.time), std::mem::take(&mut self.row_series));
+        let rows = Rows { time, series, runs: std::mem::take(&mut self.runs), fields, keys: self.keys(&table, keeps) };
+        if keeps {
+            self.touched.extend(0..self.fields.len() as u32);
+            self.bytes = self.count_bytes();
+        }
+        Some(SealedTable { table, rows, memory })
+    }
+
+    /// Bytes of the series: what a seal copies that keeps them, and more.
+    fn series_bytes(&self) -> usize {
+        self.series.bytes() + self.tags.iter().map(|tag| tag.values.bytes()).sum::<usize>()
+    }
+
+    /// The series, by the catalog's numbers.
+    fn keys(&mut self, table: &Table, keeps: bool) -> SeriesSet {
         let ordinals: Vec<u32> = self.tags.iter().map(|tag| tag.ordinal).collect();
         let mut values = Vec::new();
         values.resize_with(table.tags.len(), Default::default);
-        for tag in self.tags {
-            values[tag.ordinal as usize] = tag.values.into_strings();
+        for tag in &mut self.tags {
+            values[tag.ordinal as usize] = tag.values.strings(keeps);
         }
-        let mut keys = SeriesSet { pairs: self.series.pairs, ends: self.series.ends, values };
+        let SeriesIndex { pairs, ends, .. } = &mut self.series;
+        let (pairs, ends) =
+            if keeps { (pairs.clone(), ends.clone()) } else { (std::mem::take(pairs), std::mem::take(ends)) };
+        let mut keys = SeriesSet { pairs, ends, values };
         if ordinals.iter().enumerate().any(|(slot, ordinal)| slot as u32 != *ordinal) {
             renumber(&mut keys, &ordinals);
         }
-        let rows = Rows { time: self.time, series: self.row_series, runs: self.runs, fields, keys };
-        Some(SealedTable { table, rows, memory })
+        keys
     }
 }
 
@@ -317,7 +344,48 @@ fn renumber(keys: &mut SeriesSet, ordinals: &[u32]) {
     }
 }
 
+/// Seals that leave no series, after one whose series did not come again.
+const SEALS_PAUSED: u32 = 8;
+/// A series that comes every so many seals is kept.
+const SEALS_BETWEEN: usize = 8;
+/// A bucket keeps series of at most this part of the budget (in bytes, one over it).
+const KEPT_PART: usize = 8;
+
 impl OpenBucket {
+    /// Whether the series that came since the last seal are likely to come after it again: most of them were known then.
+    ///
+    /// Series that report each minute while a seal comes each ten seconds are worth keeping; those that do not come any more stay with them, as long
+    /// as there are rows enough.
+    fn series_return(&mut self) -> bool {
+        let rows: usize = self.tables.iter().map(|table| table.time.len()).sum();
+        let series: usize = self.tables.iter().map(|table| table.series.ends.len()).sum();
+        if self.pause > 0 {
+            self.pause -= 1;
+            return false;
+        }
+        let were_known = self.series_kept == 0 || series <= 2 * self.series_kept;
+        if rows * SEALS_BETWEEN < series || !were_known {
+            self.pause = SEALS_PAUSED;
+        }
+        self.pause == 0
+    }
+
+    /// Bytes of the series and of the cache of their keys.
+    fn series_bytes(&self) -> usize {
+        self.tables.iter().map(OpenTable::series_bytes).sum::<usize>() + self.cache.bytes()
+    }
+
+    /// After a seal: forgets the series unless it `keeps` them. Returns the bytes that are held.
+    fn keep(&mut self, keeps: bool) -> usize {
+        if !keeps {
+            *self = Self { pause: self.pause, ..Self::default() };
+            return 0;
+        }
+        self.series_kept = self.tables.iter().map(|table| table.series.ends.len()).sum();
+        self.cache_bytes = self.cache.bytes();
+        self.tables.iter().map(|table| table.bytes).sum::<usize>() + self.cache_bytes
+    }
+
     /// The open table of `measurement`, opened if the catalog knows it or not; `true` if it was opened now.
     pub fn open(&mut self, catalog: &Catalog, bucket: &str, measurement: &str, hasher: &RandomState) -> (u32, bool) {
         if let Some(table) = self.by_name.get(measurement) {
@@ -343,12 +411,18 @@ impl Tables {
             hasher: RandomState::default(),
             memory: Reservation::new(budget, Consumer::OpenTables),
             budget: Arc::clone(budget),
+            kept: 0,
         }
     }
 
     /// Bytes reserved for the open tables.
     pub fn bytes(&self) -> usize {
         self.memory.bytes()
+    }
+
+    /// Bytes by which the open tables have grown since the last seal.
+    pub fn grown_bytes(&self) -> usize {
+        self.bytes().saturating_sub(self.kept)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -362,15 +436,21 @@ impl Tables {
         }
     }
 
-    /// Moves all rows out; series caches start anew.
-    pub fn seal(&mut self) -> Vec<SealedTable> {
-        let buckets = std::mem::take(&mut self.buckets);
-        let sealed = buckets
-            .into_values()
-            .flat_map(|bucket| bucket.tables)
-            .filter_map(|table| table.seal(&self.budget))
-            .collect();
-        self.memory.set(0);
+    /// Moves all rows out. Where series are likely to come again, a bucket keeps them if `keeps`, with its cache of keys.
+    pub fn seal(&mut self, keeps: bool) -> Vec<SealedTable> {
+        let has_room = self.budget.total() <= self.budget.bytes_max() / 2;
+        let mut sealed = Vec::new();
+        let mut kept = 0;
+        self.buckets.retain(|_, bucket| {
+            let has_rows = bucket.tables.iter().any(|table| !table.time.is_empty());
+            let keeps = bucket.series_return() && keeps && has_room;
+            let keeps = keeps && bucket.series_bytes() <= self.budget.bytes_max() / KEPT_PART;
+            sealed.extend(bucket.tables.iter_mut().filter_map(|table| table.seal(keeps, &self.budget)));
+            kept += bucket.keep(keeps);
+            has_rows
+        });
+        self.kept = kept;
+        self.memory.set(kept);
         sealed
     }
 }

@@ -111,8 +111,9 @@ impl Interner {
         self.strings.bytes() + self.index.bytes() + self.recent.capacity() * size_of::<Recent>()
     }
 
-    pub fn into_strings(self) -> Strings {
-        self.strings
+    /// The strings, of which the interner keeps a copy if it is to be of use afterwards.
+    pub fn strings(&mut self, keeps: bool) -> Strings {
+        if keeps { self.strings.clone() } else { std::mem::take(&mut self.strings) }
     }
 }
 

@@ -63,9 +63,10 @@ enum Undo {
     Key,
 }
 
-/// Heap that a birth takes, roughly: struct, maps, names.
-const TABLE_BIRTH_BYTES: usize = 1024;
-const COLUMN_BIRTH_BYTES: usize = 512;
+/// Heap that a birth takes here and in the catalog, roughly: structs, maps, records; and how often its name is kept, while it is being born too.
+const TABLE_BIRTH_BYTES: usize = 3072;
+const COLUMN_BIRTH_BYTES: usize = 1024;
+const BIRTH_NAMES: usize = 10;
 /// A series: its place in the indexes and in the cache of keys; and each of its tags: number, value, index of values.
 const SERIES_BIRTH_BYTES: usize = 96;
 const TAG_BYTES: usize = 32;
@@ -116,9 +117,11 @@ struct Request<'a> {
     judges: bool,
     /// Memory is taken over the limit.
     by_force: bool,
-    /// Bytes that the request has taken from the budget, and those of them that births may still use.
+    /// Bytes that the request has taken from the budget, those of them that births may still use, and those that births of the point in progress
+    /// have used.
     granted: usize,
     allowance: usize,
+    paid_by_row: usize,
     /// The budget has refused a birth.
     starved: bool,
     unescaped: Vec<u8>,
@@ -149,6 +152,7 @@ impl Request<'_> {
             self.allowance += more;
         }
         self.allowance -= bytes;
+        self.paid_by_row += bytes;
     }
 }
 
@@ -222,6 +226,7 @@ impl Tables {
             by_force: false,
             granted: allowance,
             allowance,
+            paid_by_row: 0,
             starved: false,
             unescaped: Vec::new(),
         };

@@ -216,12 +216,12 @@ impl Ingest {
 
     /// Moves all open tables out.
     pub fn seal(&mut self) -> Vec<SealedTable> {
-        self.tables.seal()
+        self.tables.seal(true)
     }
 
-    /// Bytes of the open tables.
+    /// Bytes that a seal would move out.
     pub fn open_bytes(&self) -> usize {
-        self.tables.bytes()
+        self.tables.grown_bytes()
     }
 
     /// Whether no row waits for a flush.

@@ -100,7 +100,7 @@ impl Replay {
 
     /// Moves all open tables out.
     pub fn seal(&mut self) -> Vec<SealedTable> {
-        self.tables.seal()
+        self.tables.seal(false)
     }
 }
 

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["budget"]),
     ("http", &[]),
     ("line", &[]),
-    ("catalog", &[]),
+    ("catalog", &["budget"]),
     ("config", &[]),
     ("budget", &[]),
 ];

@@ -23,6 +23,7 @@ mod line_floats;
 mod line_integers;
 #[cfg(feature = "lake")]
 mod line_over_http;
+mod line_sinks;
 mod line_strategy;
 #[cfg(feature = "lake")]
 mod log;
@@ -36,4 +37,5 @@ mod server_life;
 #[cfg(feature = "lake")]
 mod server_requests;
 mod stored_model;
+mod table_memory;
 mod table_model;

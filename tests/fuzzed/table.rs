@@ -44,20 +44,35 @@ pub fn table(bodies: &[Vec<u8>], time_ns_min: Option<i64>) {
         let got = write(&mut shards[shard], &catalog, rules, request, body, kernel);
         let want = model.write(shard, request, body, time_ns_min);
         assert_eq!(got.as_ref().map(summary), want, "request {request}: {:?}", String::from_utf8_lossy(body));
+        // Now and then, so that later requests meet the series that were kept.
+        if request % SEAL_EVERY == 0 {
+            check_sealed(&mut shards[shard], shard, true, &mut model, bodies);
+        }
     }
     for (number, shard) in shards.iter_mut().enumerate() {
-        for sealed in shard.seal() {
-            let key = (number, sealed.table.name.to_string());
-            let want = model.rows.remove(&key).unwrap_or_default();
-            assert_eq!(rows_of(&sealed), want, "rows of {key:?} from {bodies:?}");
-        }
+        check_sealed(shard, number, false, &mut model, bodies);
         assert_eq!(shard.bytes(), 0);
     }
-    model.rows.retain(|_, rows| !rows.is_empty());
     assert_eq!(model.rows, BTreeMap::new(), "rows that no table holds");
     check_catalog(&model, &catalog);
     drop(shards);
     assert_eq!(budget.total(), 0, "memory that nobody holds");
+}
+
+/// Requests between seals; odd, as requests alternate between shards.
+const SEAL_EVERY: u64 = 5;
+
+/// Seals a shard: its rows are the model's, which forgets them.
+fn check_sealed(tables: &mut Tables, shard: usize, keeps: bool, model: &mut Model, bodies: &[Vec<u8>]) {
+    for sealed in tables.seal(keeps) {
+        let key = (shard, sealed.table.name.to_string());
+        let want = model.rows.remove(&key).unwrap_or_default();
+        assert_eq!(rows_of(&sealed), want, "rows of {key:?} from {bodies:?}");
+    }
+    assert!(tables.is_empty());
+    assert_eq!(tables.grown_bytes(), 0);
+    let left: Vec<_> = model.rows.keys().filter(|(of, _)| *of == shard).collect();
+    assert_eq!(left, Vec::<&(usize, String)>::new(), "rows that no table holds");
 }
 
 /// `None` for a body with a bad line.

@@ -162,7 +162,9 @@ fn regular(rows: u64, series: u64, fields: impl Fn(u64) -> BTreeMap<u32, Value>)
 #[test]
 fn metadata_tells_order_names_and_origin() {
     let mut table = table(0, &["zhost", "b"], &FIELDS);
-    table.fields[0].parquet = "float_field".into();
+    let mut fields: Vec<_> = table.fields.iter().cloned().collect();
+    fields[0].parquet = "float_field".into();
+    table.fields = fields.into_iter().collect();
     let rows = regular(50_000, 100, |index| {
         BTreeMap::from([
             (0, Value::Float((index as f64).sqrt())),

@@ -97,7 +97,7 @@ fn seal(table: &Table, requests: &[(u64, Vec<Row>)], sparse: bool) -> Rows {
             rows.series.push(i64::from(series));
         }
     }
-    for ((present, values), field) in columns.into_iter().zip(&table.fields) {
+    for ((present, values), field) in columns.into_iter().zip(table.fields.iter()) {
         let prefix = present.iter().enumerate().all(|(index, row)| index == *row as usize);
         let presence = if prefix && !sparse { Presence::Dense } else { Presence::Sparse(present) };
         rows.fields.push(FieldColumn { values: typed(field.kind, values), presence });

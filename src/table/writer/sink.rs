@@ -1,7 +1,7 @@
 //! The points of a request, as the parser brings them: series, tables and tags. Fields are in `row`.
 
 use super::row::TableRow;
-use super::{COLUMN_BIRTH_BYTES, SERIES_BIRTH_BYTES, Shape, TABLE_BIRTH_BYTES, TAG_BYTES, Undo, Writer};
+use super::{BIRTH_NAMES, COLUMN_BIRTH_BYTES, SERIES_BIRTH_BYTES, Shape, TABLE_BIRTH_BYTES, TAG_BYTES, Undo, Writer};
 use crate::line::{Key, MEASUREMENT_ESCAPES, NO_NAME, Rest, Sink, TAG_ESCAPES, Tag, Vector, begins_with, unescape};
 use crate::table::NONE;
 use crate::table::reject::SchemaReject;
@@ -56,6 +56,7 @@ impl<'a> Sink for Writer<'a> {
     #[cold]
     fn take_back(&mut self) {
         self.take_back_to(self.request.row_undo);
+        self.request.allowance += std::mem::take(&mut self.request.paid_by_row);
     }
 }
 
@@ -138,7 +139,9 @@ impl Writer<'_> {
         let (table, opened) = self.bucket.open(self.catalog, self.name, &measurement, self.hasher);
         if opened {
             self.request.undo.push(Undo::Table);
-            self.request.pay(TABLE_BIRTH_BYTES + self.bucket.tables[table as usize].fields.len() * COLUMN_BIRTH_BYTES);
+            let columns = self.bucket.tables[table as usize].fields.len();
+            let names = BIRTH_NAMES * measurement.len();
+            self.request.pay(TABLE_BIRTH_BYTES + names + columns * COLUMN_BIRTH_BYTES);
         }
         self.remember_name(key.number, table);
         table
@@ -159,7 +162,7 @@ impl Writer<'_> {
         }
         let tag = known.unwrap_or_else(|| {
             self.request.undo.push(Undo::Tag { table: number });
-            self.request.pay(COLUMN_BIRTH_BYTES);
+            self.request.pay(COLUMN_BIRTH_BYTES + BIRTH_NAMES * key.len());
             table.add_tag(&key, NONE)
         });
         self.remember_name(written.number, tag);

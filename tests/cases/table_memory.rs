@@ -1,0 +1,186 @@
+//! What requests take from the budget, before they have it and afterwards.
+
+use std::sync::Arc;
+
+use ringest::budget::{Budget, Consumer, Reservation};
+use ringest::catalog::Catalog;
+use ringest::line::{self, Kernel, Options, Outcome, Padded, Precision};
+use ringest::table::{Rules, Tables, Unlogged};
+
+struct Shard {
+    budget: Arc<Budget>,
+    catalog: Catalog,
+    tables: Tables,
+}
+
+/// How a body ended: its points and those of them that were dropped, and the most bytes that were reserved.
+#[derive(Debug)]
+struct Ended {
+    points: u64,
+    dropped: u64,
+    reserved: usize,
+}
+
+impl Shard {
+    fn new(bytes_max: usize) -> Self {
+        let budget = Budget::new(bytes_max);
+        let catalog = Catalog::in_memory();
+        catalog.count_in(&budget);
+        let tables = Tables::new(&budget);
+        Self { budget, catalog, tables }
+    }
+
+    /// `None` if the body was stopped because memory did not suffice.
+    fn write(&mut self, body: &str) -> Option<Ended> {
+        let mut body = body.as_bytes().to_vec();
+        let rules = Rules { time_ns_min: None, retention: None };
+        let mut writer = self.tables.writer("b", &self.catalog, rules, body.len())?;
+        let options = Options { kernel: Kernel::fastest(), precision: Precision::Nanosecond, default_time_ns: 0 };
+        let outcome = line::parse(Padded::from_vec(&mut body), options, &mut writer);
+        let reserved = self.budget.total();
+        assert!(reserved <= self.budget.bytes_max());
+        match outcome {
+            Outcome::Complete { .. } => {
+                let committed = writer.commit(&mut Unlogged(1)).ok()?;
+                Some(Ended { points: committed.points, dropped: committed.rejects.dropped, reserved })
+            }
+            Outcome::Stopped => None,
+            Outcome::Bad { errors, .. } => panic!("{errors:?}"),
+        }
+    }
+}
+
+fn numbered(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(line).collect()
+}
+
+/// A commit cannot be refused, so what it makes of a request has to be reserved before.
+#[test]
+fn what_a_request_becomes_was_reserved() {
+    let bodies: &[(&str, String)] = &[
+        ("measurements", numbered(20_000, |n| format!("m{n} f=1 1\n"))),
+        ("fields", numbered(20_000, |n| format!("m f{n}=1 1\n"))),
+        ("tags", numbered(20_000, |n| format!("m,t{n}=a f=1 1\n"))),
+        (
+            "tags of few values",
+            numbered(50, |n| {
+                let tags: String = (0..2_000).map(|tag| format!(",t{tag}=v{}", n * 7 % 40)).collect();
+                format!("m{tags} f=1 1\n")
+            }),
+        ),
+        ("series", numbered(50_000, |n| format!("m,t={n} f=1 1\n"))),
+        ("series of known values", numbered(50_000, |n| format!("m,t={},u={} f=1 1\n", n % 223, n / 223))),
+        ("long names", numbered(200, |n| format!("{n:060000} f=1 1\n"))),
+        ("long field names", numbered(200, |n| format!("m {n:060000}=1 1\n"))),
+        ("short lines", numbered(200_000, |_| "m f=1\n".into())),
+        ("strings", numbered(20_000, |n| format!("m f=\"{n:0100}\" {n}\n"))),
+        ("fields in turn", numbered(50_000, |n| format!("m f{}={n} {n}\n", n % 100))),
+    ];
+    for (name, body) in bodies {
+        let mut shard = Shard::new(1 << 30);
+        let ended = shard.write(body).unwrap();
+        let became = shard.budget.total();
+        println!("{name}: {} bytes, {} reserved, became {became}", body.len(), ended.reserved);
+        assert!(became <= ended.reserved, "{name}: {} bytes were reserved for {became}", ended.reserved);
+        assert_eq!(shard.budget.held_by(Consumer::OpenTables), shard.tables.bytes(), "{name}");
+    }
+}
+
+/// What a refused point would have born costs nothing afterwards: a body of them needs no more memory than any other of its size.
+#[test]
+fn births_of_refused_points_take_no_memory() {
+    for (name, line) in [
+        ("fields", (|n| format!("m new{n}=1i,f=1.5 1\n")) as fn(usize) -> String),
+        ("tags", |n| format!("m,new{n}=a f=1.5 1\n")),
+        ("series", |n| format!("m,known={n} f=1.5 1\n")),
+        ("measurements", |n| format!("new{n} time=1 1\n")),
+    ] {
+        let mut shard = Shard::new(16 << 20);
+        assert!(shard.write("m,known=a f=1i 1").is_some());
+        let before = shard.budget.total();
+        let ended = shard.write(&numbered(50_000, line)).unwrap();
+        assert_eq!((ended.points, ended.dropped), (0, 50_000), "{name}");
+        assert!(shard.budget.total() < before + (4 << 20), "{name}: {}", shard.budget.total());
+    }
+}
+
+/// Names without end are refused while there is still memory, and leave nothing.
+#[test]
+fn births_that_memory_does_not_suffice_for_stop_the_body() {
+    for line in [
+        (|n| format!("m{n} f=1 1\n")) as fn(usize) -> String,
+        |n| format!("m f{n}=1 1\n"),
+        |n| format!("m,t{n}=a f=1 1\n"),
+    ] {
+        let mut shard = Shard::new(16 << 20);
+        assert!(shard.write(&numbered(60_000, line)).is_none());
+        assert!(shard.tables.is_empty());
+        assert_eq!(shard.budget.held_by(Consumer::Catalog), 0);
+        assert!(shard.write("m f=1 1").is_some_and(|ended| ended.points == 1));
+    }
+}
+
+/// Names are for ever, so are the bytes that they take, whatever becomes of the rows.
+#[test]
+fn the_catalog_counts_what_it_holds_for_ever() {
+    let mut shard = Shard::new(1 << 30);
+    let held = |shard: &Shard| shard.budget.held_by(Consumer::Catalog);
+    assert_eq!(held(&shard), 0);
+    shard.write(&numbered(1_000, |n| format!("{n:0100} {n:0200}=1\n"))).unwrap();
+    let all = held(&shard);
+    assert!(all > 1_000 * 300, "{all}");
+    shard.tables.seal(false);
+    assert_eq!((held(&shard), shard.tables.bytes()), (all, 0));
+    shard.write(&numbered(1_000, |n| format!("{n:0100} {n:0200}=1\n"))).unwrap();
+    assert_eq!(held(&shard), all, "nothing was born");
+    drop(shard.catalog);
+    assert_eq!(shard.budget.held_by(Consumer::Catalog), 0);
+}
+
+/// Series outlive a seal where they are likely to come again, and no longer.
+#[test]
+fn series_that_come_again_are_kept_over_a_seal() {
+    /// Room for rows alike, which grows at first.
+    const STAGE_BYTES: usize = 20 << 10;
+    let mut shard = Shard::new(1 << 30);
+    let epoch = |shard: &mut Shard, hosts: std::ops::Range<usize>| {
+        shard.write(&numbered(hosts.len(), |n| format!("m,host=h{} f=1i\n", hosts.start + n))).unwrap();
+        let rows: usize = shard.tables.seal(true).iter().map(|sealed| sealed.rows.time.len()).sum();
+        assert_eq!(rows, hosts.len());
+        assert!(shard.tables.is_empty() && shard.tables.grown_bytes() == 0);
+        shard.tables.bytes()
+    };
+    let kept = epoch(&mut shard, 0..1_000);
+    assert!(kept > 1_000 * 20, "{kept}");
+    assert!(epoch(&mut shard, 0..1_000).abs_diff(kept) < STAGE_BYTES, "nothing is new");
+    // Each in its turn, as hosts report seldom.
+    for start in (0..1_000).step_by(200) {
+        assert!(epoch(&mut shard, start..start + 200).abs_diff(kept) < STAGE_BYTES);
+    }
+    assert!(epoch(&mut shard, 500..1_500) > kept);
+    // Most do not come any more.
+    assert_eq!(epoch(&mut shard, 0..10), 0);
+    // Then series are forgotten for some time.
+    let forgotten = (0..20).take_while(|_| epoch(&mut shard, 0..1_000) == 0).count();
+    assert_eq!(forgotten, 8);
+    // Most are new.
+    assert_eq!(epoch(&mut shard, 2_000..4_000), 0);
+}
+
+#[test]
+fn no_series_are_kept_where_memory_is_short() {
+    let body = numbered(1_000, |n| format!("m,host=h{n} f=1i\n"));
+    for (held, keeps) in [(0, true), (24 << 20, true), (40 << 20, false)] {
+        let mut shard = Shard::new(64 << 20);
+        shard.write(&body).unwrap();
+        let mut others = Reservation::new(&shard.budget, Consumer::Bodies);
+        others.set(held);
+        assert_eq!(shard.tables.seal(true).len(), 1);
+        assert_eq!(shard.tables.bytes() > 0, keeps, "{held} bytes are held by others");
+    }
+    // Nor those that take too much of it.
+    let mut shard = Shard::new(8 << 20);
+    shard.write(&numbered(1_000, |n| format!("m,host={n:01000} f=1i\n"))).unwrap();
+    shard.tables.seal(true);
+    assert_eq!(shard.tables.bytes(), 0);
+}
