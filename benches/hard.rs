@@ -133,6 +133,9 @@ impl Trial {
         for body in &self.input.before {
             shard.write(Padded::new(body, body.len() - PADDING).unwrap());
         }
+        if self.input.is_sealed {
+            shard.tables.seal(false);
+        }
         shard.reserved = 0;
         let reserved_before = shard.budget.total();
         let mut time = Duration::ZERO;

@@ -18,11 +18,20 @@ pub enum Consumer {
     LogQueue,
     /// Names of all buckets, tables and columns.
     Catalog,
+    /// Series, and the cache of their keys, that open tables have kept over their last seal.
+    KeptSeries,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 6] =
-        [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder, Self::LogQueue, Self::Catalog];
+    pub const ALL: [Consumer; 7] = [
+        Self::Bodies,
+        Self::OpenTables,
+        Self::SealedParts,
+        Self::Encoder,
+        Self::LogQueue,
+        Self::Catalog,
+        Self::KeptSeries,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,6 +41,7 @@ impl Consumer {
             Self::Encoder => "encoder",
             Self::LogQueue => "log_queue",
             Self::Catalog => "catalog",
+            Self::KeptSeries => "kept_series",
         }
     }
 }

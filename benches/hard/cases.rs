@@ -1,7 +1,7 @@
 //! Bodies made to be hard, each at any size.
 
+use ringest::catalog::COLUMNS_MAX;
 use ringest::line::ErrorKind;
-use ringest::table::COLUMNS_MAX;
 
 use super::Ends;
 
@@ -25,6 +25,8 @@ pub struct Size {
 pub struct Input {
     /// Bodies that make the state of the shard; not measured.
     pub before: Vec<Vec<u8>>,
+    /// That state is sealed, and nothing of it kept.
+    pub is_sealed: bool,
     /// The bodies that are measured.
     pub bodies: Vec<Vec<u8>>,
     /// How each of them ends.
@@ -32,7 +34,7 @@ pub struct Input {
 }
 
 fn input(body: Vec<u8>, ends: Ends) -> Input {
-    Input { before: Vec::new(), bodies: vec![body], ends }
+    Input { before: Vec::new(), is_sealed: false, bodies: vec![body], ends }
 }
 
 fn written(points: usize) -> Ends {
@@ -388,14 +390,22 @@ pub const CASES: &[Case] = &[
         name: "a new field in every refused point",
         make: |size| {
             let body = numbered(size.count, |number| format!("m g{number}=1i,f=1.5 {number}\n"));
-            Input { before: again("m f=1i", 1), bodies: vec![body], ends: dropped(0, size.count) }
+            Input { before: again("m f=1i", 1), is_sealed: false, bodies: vec![body], ends: dropped(0, size.count) }
+        },
+    },
+    Case {
+        name: "refused points of a wide table that is not open",
+        make: |size| {
+            let columns = numbered(size.columns, |number| format!("m f{number}=1i {number}\n"));
+            let (body, lines) = fill(size.bytes, |number| format!("m f0=1.5 {number}\n"));
+            Input { before: vec![columns], is_sealed: true, bodies: vec![body], ends: dropped(0, lines) }
         },
     },
     Case {
         name: "a new tag in every refused point",
         make: |size| {
             let body = numbered(size.count, |number| format!("m,t{number}=a f=1.5 {number}\n"));
-            Input { before: again("m f=1i", 1), bodies: vec![body], ends: dropped(0, size.count) }
+            Input { before: again("m f=1i", 1), is_sealed: false, bodies: vec![body], ends: dropped(0, size.count) }
         },
     },
     Case {
@@ -403,7 +413,7 @@ pub const CASES: &[Case] = &[
         make: |size| {
             let fields = String::from_utf8(numbered(1_000, |number| format!("f{number}=1i,"))).unwrap();
             let (body, lines) = fill(size.bytes, |_| format!("m {fields}g=1.5\n"));
-            Input { before: again("m g=1i", 1), bodies: vec![body], ends: dropped(0, lines) }
+            Input { before: again("m g=1i", 1), is_sealed: false, bodies: vec![body], ends: dropped(0, lines) }
         },
     },
     // Bad lines
@@ -458,7 +468,7 @@ pub const CASES: &[Case] = &[
         name: "short bodies for a table of 60 000 columns",
         make: |size| {
             let columns = numbered(size.columns, |number| format!("m f{number}=1i {number}\n"));
-            Input { before: vec![columns], bodies: again("m f0=1i 1", BODIES), ends: written(1) }
+            Input { before: vec![columns], is_sealed: false, bodies: again("m f0=1i 1", BODIES), ends: written(1) }
         },
     },
     Case {
@@ -466,35 +476,50 @@ pub const CASES: &[Case] = &[
         make: |size| {
             let columns = numbered(size.columns, |number| format!("m f{number}=1i {number}\n"));
             let bodies = again("m f0=1i 1\nm f0=", BODIES);
-            Input { before: vec![columns], bodies, ends: bad(ErrorKind::MissingFieldValue) }
+            Input { before: vec![columns], is_sealed: false, bodies, ends: bad(ErrorKind::MissingFieldValue) }
         },
     },
     Case {
         name: "short bodies beside a million tables",
         make: |size| {
             let tables = numbered(size.count, |number| format!("m{number} f=1i {number}\n"));
-            Input { before: vec![tables], bodies: again("m1 f=1i 1", BODIES), ends: written(1) }
+            Input { before: vec![tables], is_sealed: false, bodies: again("m1 f=1i 1", BODIES), ends: written(1) }
         },
     },
     Case {
         name: "a new series in each short body",
         make: |size| {
             let line = |number| format!("m,t=v{number} f=1i 1").into_bytes();
-            Input { before: Vec::new(), bodies: (0..size.count / 4).map(line).collect(), ends: written(1) }
+            Input {
+                before: Vec::new(),
+                is_sealed: false,
+                bodies: (0..size.count / 4).map(line).collect(),
+                ends: written(1),
+            }
         },
     },
     Case {
         name: "a new column in each short body",
         make: |size| {
             let line = |number| format!("m f{number}=1i 1").into_bytes();
-            Input { before: Vec::new(), bodies: (0..size.columns / 4).map(line).collect(), ends: written(1) }
+            Input {
+                before: Vec::new(),
+                is_sealed: false,
+                bodies: (0..size.columns / 4).map(line).collect(),
+                ends: written(1),
+            }
         },
     },
     Case {
         name: "a new table in each short body",
         make: |size| {
             let line = |number| format!("m{number} f=1i 1").into_bytes();
-            Input { before: Vec::new(), bodies: (0..size.columns / 4).map(line).collect(), ends: written(1) }
+            Input {
+                before: Vec::new(),
+                is_sealed: false,
+                bodies: (0..size.columns / 4).map(line).collect(),
+                ends: written(1),
+            }
         },
     },
 ];

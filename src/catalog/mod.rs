@@ -16,6 +16,10 @@ pub use columns::Columns;
 pub use names::{encode_path_segment, parquet_name};
 pub use store::{BirthDamage, Births, Catalog, CatalogError, FieldBirth, Saved, TableBirth, Unborn};
 
+/// Most tags and fields of a table. Parquet repeats a table's whole schema in every file, and no reader is served by more; without
+/// a bound one body of made-up names would make every later file of its table huge.
+pub const COLUMNS_MAX: usize = 1 << 16;
+
 /// The type of a field; fixed by the first value that is accepted, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

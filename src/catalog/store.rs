@@ -10,7 +10,7 @@ use super::births::Entry as Birth;
 use super::names::parquet_name;
 pub use super::persist::CatalogError;
 use super::persist::{Log, Record};
-use super::{Bucket, Column, Columns, FieldType, Table};
+use super::{Bucket, COLUMNS_MAX, Column, Columns, FieldType, Table};
 use crate::budget::{Budget, Consumer, Reservation};
 
 /// What a request wants to bring into the world, all of it or nothing.
@@ -44,7 +44,7 @@ pub struct Born {
     pub fields: Vec<u32>,
 }
 
-/// Nothing was born: a field has meanwhile got another type. The request is to be read again against the catalog as it is now.
+/// Nothing was born: a field has meanwhile got another type, or a table as many columns as it may have. The request is to be read again against the catalog as it is now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unborn;
 
@@ -86,8 +86,9 @@ struct Known {
     births: u64,
     /// Born and not yet durable.
     unsaved: Vec<Record>,
-    /// Heap that all of it takes, roughly; and the share of the budget that is kept as large, if one is.
+    /// Heap that all of it takes, roughly, without the records; that of the records; and the share of the budget that is kept as large, if one is.
     bytes: usize,
+    unsaved_bytes: usize,
     memory: Option<Reservation>,
 }
 
@@ -101,12 +102,13 @@ struct Entry {
     parquet_names: HashSet<String>,
 }
 
-/// Heap of a table or bucket (structs, maps with room for the first columns, places in the maps of names) and of a column (itself, places in the maps of names and
-/// of Parquet's names, record until it is saved), each beside its name.
-const TABLE_BYTES: usize = 1536;
-const COLUMN_BYTES: usize = 320;
-/// Times that a name is kept: itself, for Parquet, in the maps, in the record.
-const NAMES: usize = 5;
+/// Heap of a table or bucket (structs, maps with room for the first columns, places in the maps of names), of a column (itself, places in the maps
+/// of names and of Parquet's names), and of a record until it is saved: each beside its name, which is kept so many times.
+const TABLE_BYTES: usize = 560;
+const COLUMN_BYTES: usize = 200;
+const RECORD_BYTES: usize = 64;
+const NAMES: usize = 4;
+const RECORD_NAMES: usize = 2;
 
 impl Catalog {
     /// Reads `dir/catalog`, or creates it. `bytes_min`: how much of it was durable when something last came to rely on it
@@ -162,7 +164,7 @@ impl Catalog {
     /// of all births so far, before anybody else can see it: whoever comes to rely on it stands behind it in the log.
     ///
     /// # Errors
-    /// A field exists with another type; nothing is born then.
+    /// A field exists with another type, or a table would have more than [`COLUMNS_MAX`] columns; nothing is born then.
     pub fn bear(&self, births: &Births<'_>, queue: impl FnOnce(&[u8], u64)) -> Result<Vec<Born>, Unborn> {
         let mut known = self.known();
         if births.tables.iter().any(|birth| known.conflicts(births.bucket, birth)) {
@@ -177,7 +179,7 @@ impl Catalog {
             queue(&record, known.births);
         }
         if self.log.is_none() {
-            known.unsaved.clear();
+            known.forget_unsaved();
         }
         known.recount();
         Ok(born)
@@ -231,11 +233,28 @@ impl Catalog {
             known.unsaved.extend(later);
             return Err(error);
         }
+        let mut known = self.known();
+        known.unsaved_bytes = known.unsaved.iter().map(record_bytes).sum();
+        known.recount();
         Ok(Saved { bytes: log.len(), births })
     }
 }
 
+fn record_bytes(record: &Record) -> usize {
+    let (Record::Bucket { name, .. }
+    | Record::Table { name, .. }
+    | Record::Tag { name, .. }
+    | Record::Field { name, .. }) = record;
+    RECORD_BYTES + RECORD_NAMES * name.len()
+}
+
 impl Known {
+    fn forget_unsaved(&mut self) {
+        self.unsaved.clear();
+        self.unsaved_bytes = 0;
+    }
+
+    /// Whether a field has another type, or the table would have more columns than it may.
     fn conflicts(&self, bucket: &str, birth: &TableBirth<'_>) -> bool {
         let table = self
             .bucket_ids
@@ -244,10 +263,14 @@ impl Known {
             .and_then(|tables| tables.get(birth.measurement));
         let Some(table) = table else { return false };
         let entry = &self.tables[*table as usize];
-        birth.fields.iter().any(|field| {
+        let has_other_type = birth.fields.iter().any(|field| {
             let known = entry.fields.get(field.name).map(|ordinal| entry.table.fields[*ordinal as usize].kind);
             known.is_some_and(|kind| kind != field.kind)
-        })
+        });
+        let new_tags = birth.tags.iter().filter(|tag| !entry.tags.contains_key(**tag)).count();
+        let new_fields = birth.fields.iter().filter(|field| !entry.fields.contains_key(field.name)).count();
+        let columns = entry.tags.len() + entry.fields.len() + new_tags + new_fields;
+        has_other_type || new_tags + new_fields > 0 && columns > COLUMNS_MAX
     }
 
     fn bear_bucket(&mut self, name: &str, retention: Option<Duration>) -> u32 {
@@ -362,6 +385,7 @@ impl Known {
 
     /// Applies a birth and remembers that it is to be saved.
     fn record(&mut self, record: Record) {
+        self.unsaved_bytes += record_bytes(&record);
         self.unsaved.push(record.clone());
         let applied = self.apply(record);
         debug_assert!(applied.is_some(), "births refer to what exists");
@@ -369,7 +393,7 @@ impl Known {
 
     fn recount(&mut self) {
         if let Some(memory) = &mut self.memory {
-            memory.set(self.bytes);
+            memory.set(self.bytes + self.unsaved_bytes);
         }
     }
 

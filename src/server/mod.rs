@@ -28,12 +28,13 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use rustix::process::{Resource, Rlimit};
 
-use crate::budget::{self, Budget};
+use crate::budget::{self, Budget, Consumer};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Bound, Ring, RingError};
+use crate::table::names_bytes_max;
 use crate::wal::WalError;
 use crate::write::{self, Keeper, Readiness};
 
@@ -159,6 +160,7 @@ impl Node {
         recovery::check_state(data_dir.path(), &inspected)?;
         let catalog = Arc::new(Catalog::open(data_dir.state(), inspected.catalog_bytes_min())?);
         catalog.count_in(&budget);
+        warn_of_names(&budget);
         let keeper = Arc::new(Keeper::default());
         let options = lake::Options { threads: config.lake_threads, shards: config.shards };
         let lake = Lake::start(
@@ -221,6 +223,17 @@ fn start_shards(node: &Arc<Node>, bound: &Bound) -> Result<Vec<JoinHandle<()>>, 
     drop(ready_sender);
     ready.iter().take(count).collect::<Result<(), RingError>>()?;
     Ok(threads)
+}
+
+fn warn_of_names(budget: &Budget) {
+    let (bytes, bytes_max) = (budget.held_by(Consumer::Catalog), names_bytes_max(budget));
+    if bytes > bytes_max {
+        tracing::warn!(
+            bytes,
+            bytes_max,
+            "the names of measurements and columns fill their share of memory-limit: points that bring new ones are refused; raise it"
+        );
+    }
 }
 
 fn say_started(node: &Node, data_dir: &DataDir, bound: &Bound) {

@@ -1,7 +1,7 @@
 //! What all threads of the node share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::durable::Watches;
 use super::epoch::Epochs;
+use crate::budget::Consumer;
 use crate::lake::Lake;
 use crate::wal::Wal;
 use crate::write;
@@ -34,6 +35,8 @@ pub struct Node {
     /// How the log tells the shards that it has moved.
     pub watches: Arc<Watches>,
     life: AtomicU8,
+    /// Up to this epoch a seal keeps no series.
+    forgets: AtomicU64,
     /// One per shard: look at the epoch and at the node's life.
     wakes: Vec<Notify>,
     /// Takes one message from each shard that has no connections any more and accepts none.
@@ -46,7 +49,8 @@ impl Node {
         let epochs = Epochs::new(lake.epoch_floor(), now_ms(), shards);
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
-        Self { context, lake, epochs, watches, life: AtomicU8::new(0), wakes, drained }
+        let (life, forgets) = (AtomicU8::new(0), AtomicU64::new(0));
+        Self { context, lake, epochs, watches, life, forgets, wakes, drained }
     }
 
     pub fn life(&self) -> Life {
@@ -108,10 +112,23 @@ impl Node {
         }
     }
 
-    /// A flush, unless the open tables are too small to be what fills the memory.
+    /// A flush, unless the open tables are too small to be what fills the memory. What they have kept over the last one is forgotten by it, and a
+    /// reason for one.
     fn flush_for_memory(&self) {
-        let bytes_max = self.context.budget.bytes_max();
+        let budget = &self.context.budget;
+        if budget.held_by(Consumer::KeptSeries) > 0
+            && let Some(current) = self.epochs.holding(0)
+        {
+            self.forgets.fetch_max(current, Ordering::SeqCst);
+            return self.flush_from(0);
+        }
+        let bytes_max = budget.bytes_max();
         self.flush_from(self.context.config.flush_bytes.min(bytes_max / 16));
+    }
+
+    /// Whether the seal that ends `epoch` may keep series.
+    pub fn keeps_series(&self, epoch: u64) -> bool {
+        epoch > self.forgets.load(Ordering::SeqCst)
     }
 
     fn flush_from(&self, bytes: usize) {

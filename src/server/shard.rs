@@ -102,7 +102,7 @@ impl Shard {
         let turn = self.node.epochs.turn();
         let mut ingest = self.ingest.borrow_mut();
         // Without tables too: the lake waits for every shard.
-        self.hand_over(Part { shard: self.index, epoch: own, tables: ingest.seal() });
+        self.hand_over(Part { shard: self.index, epoch: own, tables: ingest.seal(self.node.keeps_series(own)) });
         if turn.previous > own {
             // Epochs that came and went unseen: nothing was written in them here.
             self.hand_over(Part { shard: self.index, epoch: turn.previous, tables: Vec::new() });

@@ -8,6 +8,7 @@ pub mod arrays;
 mod chunks;
 mod column;
 mod index;
+mod keep;
 mod open;
 mod pattern;
 mod reject;
@@ -18,9 +19,9 @@ mod writer;
 
 pub use chunks::{Booleans, Chunked, Floats, Integers, Move, Packed, Strings};
 pub use open::Tables;
-pub use reject::{COLUMNS_MAX, Expired, Ordinals, Rejects, SchemaReject};
+pub use reject::{Expired, Ordinals, Rejects, SchemaReject};
 pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, TagPair, Values};
-pub use writer::{Committed, Journal, Rules, Unlogged, Writer};
+pub use writer::{Committed, Journal, Rules, Unlogged, Writer, names_bytes_max};
 
 /// Position that stands for "none" in index types.
 const NONE: u32 = u32::MAX;

@@ -11,13 +11,13 @@ use hashbrown::HashTable;
 use super::NONE;
 use super::chunks::Integers;
 use super::column::Column;
+use super::keep::Keeping;
 use super::pattern::{Pattern, Recent, Surprises};
-use super::reject::COLUMNS_MAX;
 use super::seal::{FieldColumn, Rows, Run, SealedTable, SeriesSet, TagPair};
 use super::series::{Interner, KeyCache, SeriesIndex};
 use super::stage::Stage;
 use crate::budget::{Budget, Consumer, Reservation};
-use crate::catalog::{Catalog, FieldType, Table};
+use crate::catalog::{COLUMNS_MAX, Catalog, FieldType, Table};
 
 /// All open tables of one shard, by bucket.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub struct Tables {
     pub(super) buckets: HashMap<Box<str>, OpenBucket>,
     pub(super) hasher: RandomState,
     pub(super) memory: Reservation,
-    budget: Arc<Budget>,
-    /// Bytes of the series that the last seal has left.
-    kept: usize,
+    pub(super) budget: Arc<Budget>,
+    /// What the last seal has left.
+    pub(super) kept: Reservation,
 }
 
 /// From names to places; keyed at random, as names come from outside.
@@ -41,10 +41,8 @@ pub struct OpenBucket {
     pub cache: KeyCache,
     /// Bytes of the cache at the last commit.
     pub cache_bytes: usize,
-    /// Series that the last seal has left.
-    series_kept: usize,
-    /// Seals that leave none, because series did not come again.
-    pause: u32,
+    /// How well keeping series over seals has worked.
+    pub keeping: Keeping,
 }
 
 #[derive(Debug)]
@@ -65,6 +63,8 @@ pub struct OpenTable {
     /// The field expected first in a line.
     pub first_field: u32,
     pub series: SeriesIndex,
+    /// So many of the series have outlived the last seal.
+    pub series_kept: u32,
     pub time: Integers,
     pub row_series: Integers,
     pub runs: Vec<Run>,
@@ -79,6 +79,9 @@ pub struct OpenTable {
     pub bytes: usize,
 }
 
+/// What a name takes in the maps, and its allocation beside it.
+const NAME_BYTES: usize = 64;
+
 #[derive(Debug)]
 pub struct TagSlot {
     pub name: Box<str>,
@@ -91,7 +94,7 @@ pub struct TagSlot {
 
 impl TagSlot {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + 2 * self.name.len()
+        size_of::<Self>() + 2 * self.name.len() + NAME_BYTES
     }
 }
 
@@ -117,7 +120,7 @@ pub struct FieldSlot {
 
 impl FieldSlot {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.name.len()
+        size_of::<Self>() + self.name.len() + NAME_BYTES
     }
 
     pub fn new(name: &str, ordinal: u32, kind: FieldType) -> Self {
@@ -151,6 +154,7 @@ impl OpenTable {
             stage: Stage::default(),
             first_field: NONE,
             series: SeriesIndex::default(),
+            series_kept: 0,
             time: Integers::default(),
             row_series: Integers::default(),
             runs: Vec::new(),
@@ -279,12 +283,17 @@ impl OpenTable {
         self.recount_touched();
         let rows = self.time.bytes() + self.row_series.bytes() + self.runs.capacity() * size_of::<Run>();
         let keys = self.series.bytes() + self.recent.bytes() + self.stage.bytes();
-        size_of::<Self>() + rows + self.slot_bytes + self.value_bytes + keys
+        self.opened_bytes() + rows + self.value_bytes + keys
+    }
+
+    /// Bytes on the heap when it has no rows yet. Places for tables double when they do not suffice.
+    pub fn opened_bytes(&self) -> usize {
+        2 * size_of::<Self>() + 2 * self.name.len() + NAME_BYTES + self.slot_bytes
     }
 
     /// The rows as the lake takes them; `None` without rows. Afterwards the table has none, and its series only if it `keeps` them: else it is
     /// of no use any more.
-    fn seal(&mut self, keeps: bool, budget: &Arc<Budget>) -> Option<SealedTable> {
+    pub(super) fn seal(&mut self, keeps: bool, budget: &Arc<Budget>) -> Option<SealedTable> {
         self.deal();
         let table = self.born.clone()?;
         if self.time.is_empty() {
@@ -298,16 +307,7 @@ impl OpenTable {
         }
         let (time, series) = (std::mem::take(&mut self.time), std::mem::take(&mut self.row_series));
         let rows = Rows { time, series, runs: std::mem::take(&mut self.runs), fields, keys: self.keys(&table, keeps) };
-        if keeps {
-            self.touched.extend(0..self.fields.len() as u32);
-            self.bytes = self.count_bytes();
-        }
         Some(SealedTable { table, rows, memory })
-    }
-
-    /// Bytes of the series: what a seal copies that keeps them, and more.
-    fn series_bytes(&self) -> usize {
-        self.series.bytes() + self.tags.iter().map(|tag| tag.values.bytes()).sum::<usize>()
     }
 
     /// The series, by the catalog's numbers.
@@ -344,48 +344,7 @@ fn renumber(keys: &mut SeriesSet, ordinals: &[u32]) {
     }
 }
 
-/// Seals that leave no series, after one whose series did not come again.
-const SEALS_PAUSED: u32 = 8;
-/// A series that comes every so many seals is kept.
-const SEALS_BETWEEN: usize = 8;
-/// A bucket keeps series of at most this part of the budget (in bytes, one over it).
-const KEPT_PART: usize = 8;
-
 impl OpenBucket {
-    /// Whether the series that came since the last seal are likely to come after it again: most of them were known then.
-    ///
-    /// Series that report each minute while a seal comes each ten seconds are worth keeping; those that do not come any more stay with them, as long
-    /// as there are rows enough.
-    fn series_return(&mut self) -> bool {
-        let rows: usize = self.tables.iter().map(|table| table.time.len()).sum();
-        let series: usize = self.tables.iter().map(|table| table.series.ends.len()).sum();
-        if self.pause > 0 {
-            self.pause -= 1;
-            return false;
-        }
-        let were_known = self.series_kept == 0 || series <= 2 * self.series_kept;
-        if rows * SEALS_BETWEEN < series || !were_known {
-            self.pause = SEALS_PAUSED;
-        }
-        self.pause == 0
-    }
-
-    /// Bytes of the series and of the cache of their keys.
-    fn series_bytes(&self) -> usize {
-        self.tables.iter().map(OpenTable::series_bytes).sum::<usize>() + self.cache.bytes()
-    }
-
-    /// After a seal: forgets the series unless it `keeps` them. Returns the bytes that are held.
-    fn keep(&mut self, keeps: bool) -> usize {
-        if !keeps {
-            *self = Self { pause: self.pause, ..Self::default() };
-            return 0;
-        }
-        self.series_kept = self.tables.iter().map(|table| table.series.ends.len()).sum();
-        self.cache_bytes = self.cache.bytes();
-        self.tables.iter().map(|table| table.bytes).sum::<usize>() + self.cache_bytes
-    }
-
     /// The open table of `measurement`, opened if the catalog knows it or not; `true` if it was opened now.
     pub fn open(&mut self, catalog: &Catalog, bucket: &str, measurement: &str, hasher: &RandomState) -> (u32, bool) {
         if let Some(table) = self.by_name.get(measurement) {
@@ -411,18 +370,18 @@ impl Tables {
             hasher: RandomState::default(),
             memory: Reservation::new(budget, Consumer::OpenTables),
             budget: Arc::clone(budget),
-            kept: 0,
+            kept: Reservation::new(budget, Consumer::KeptSeries),
         }
     }
 
-    /// Bytes reserved for the open tables.
+    /// Bytes reserved for the open tables, and for what they have kept over the last seal.
     pub fn bytes(&self) -> usize {
-        self.memory.bytes()
+        self.memory.bytes() + self.kept.bytes()
     }
 
     /// Bytes by which the open tables have grown since the last seal.
     pub fn grown_bytes(&self) -> usize {
-        self.bytes().saturating_sub(self.kept)
+        self.memory.bytes()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -434,23 +393,5 @@ impl Tables {
         if self.buckets.get(bucket).is_some_and(|open| open.tables.is_empty()) {
             self.buckets.remove(bucket);
         }
-    }
-
-    /// Moves all rows out. Where series are likely to come again, a bucket keeps them if `keeps`, with its cache of keys.
-    pub fn seal(&mut self, keeps: bool) -> Vec<SealedTable> {
-        let has_room = self.budget.total() <= self.budget.bytes_max() / 2;
-        let mut sealed = Vec::new();
-        let mut kept = 0;
-        self.buckets.retain(|_, bucket| {
-            let has_rows = bucket.tables.iter().any(|table| !table.time.is_empty());
-            let keeps = bucket.series_return() && keeps && has_room;
-            let keeps = keeps && bucket.series_bytes() <= self.budget.bytes_max() / KEPT_PART;
-            sealed.extend(bucket.tables.iter_mut().filter_map(|table| table.seal(keeps, &self.budget)));
-            kept += bucket.keep(keeps);
-            has_rows
-        });
-        self.kept = kept;
-        self.memory.set(kept);
-        sealed
     }
 }

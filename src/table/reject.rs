@@ -2,11 +2,8 @@
 
 use std::ops::Range;
 
+use crate::catalog::COLUMNS_MAX;
 use crate::line::grammar::STRING_BYTES_MAX;
-
-/// Most tags and fields of a table. Parquet repeats a table's whole schema in every file, and no reader is served by more; without
-/// a bound one body of made-up names would make every later file of its table huge.
-pub const COLUMNS_MAX: usize = 1 << 16;
 
 /// Points that were well-formed and not written, with what the answer needs to say of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +71,11 @@ pub enum SchemaReject {
         "measurement \"{measurement}\" has {COLUMNS_MAX} columns, the most that a table may have: column \"{column}\" cannot be added"
     )]
     TooManyColumns { measurement: Box<str>, column: Box<str> },
+    #[error(
+        "measurement \"{measurement}\" would bring a new name (\"{name}\"), and the names that the node knows fill their share of memory-limit: \
+         raise it"
+    )]
+    TooManyNames { measurement: Box<str>, name: Box<str> },
     #[error("input field \"{field}\" on measurement \"{measurement}\" is too long, {bytes} > {STRING_BYTES_MAX}")]
     TooLong { measurement: Box<str>, field: Box<str>, bytes: usize },
 }

@@ -30,6 +30,8 @@ struct Recent {
 const NO_STRING: Recent = Recent { ends: [0; 2], len: 0, number: NONE };
 /// Where there are more strings, most are not recent, and the places would fill the first-level cache.
 const RECENT_STRINGS_MAX: usize = 128;
+/// What a string takes beside its text: its end, and its entry of the index.
+const STRING_BYTES: usize = 16;
 /// What a new string takes in places, at most: they are less than four times as many as strings.
 pub const RECENT_BYTES: usize = 4 * size_of::<Recent>();
 
@@ -109,6 +111,11 @@ impl Interner {
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
         self.strings.bytes() + self.index.bytes() + self.recent.capacity() * size_of::<Recent>()
+    }
+
+    /// Bytes that the strings need, in the least room.
+    pub fn bytes_needed(&self) -> usize {
+        self.strings.text_bytes() + self.strings.len() * STRING_BYTES
     }
 
     /// The strings, of which the interner keeps a copy if it is to be of use afterwards.
@@ -195,6 +202,11 @@ impl SeriesIndex {
         }
         self.ends.truncate(last);
         self.pairs.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+
+    /// Bytes that the series need, in the least room.
+    pub fn bytes_needed(&self) -> usize {
+        self.pairs.len() * 8 + self.ends.len() * (4 + 8)
     }
 
     /// Bytes on the heap, with what the index will take of series that wait for their place in it.
@@ -345,6 +357,11 @@ impl KeyCache {
         if self.last as usize == last {
             (self.last, self.next) = (NONE, 0);
         }
+    }
+
+    /// Bytes that the keys need, in the least room.
+    pub fn bytes_needed(&self) -> usize {
+        self.bytes.len() + self.entries.len() * (size_of::<CachedKey>() + 8)
     }
 
     /// Bytes on the heap.

@@ -12,8 +12,9 @@ use super::NONE;
 use super::open::{OpenBucket, OpenTable, Tables};
 use super::reject::{Ordinals, Rejects, SchemaReject};
 use super::seal::{Run, TagPair};
-use crate::budget::Reservation;
+use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{Births, Catalog, FieldBirth, TableBirth, Unborn};
+use crate::line::echo;
 
 /// What a bucket takes.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,8 @@ enum Undo {
 const TABLE_BIRTH_BYTES: usize = 3072;
 const COLUMN_BIRTH_BYTES: usize = 1024;
 const BIRTH_NAMES: usize = 10;
+/// About that part of it is the catalog's, for ever.
+const CATALOG_PART: usize = 4;
 /// A series: its place in the indexes and in the cache of keys; and each of its tags: number, value, index of values.
 const SERIES_BIRTH_BYTES: usize = 96;
 const TAG_BYTES: usize = 32;
@@ -121,7 +124,9 @@ struct Request<'a> {
     /// have used.
     granted: usize,
     allowance: usize,
-    paid_by_row: usize,
+    paid_by_row: Paid,
+    /// Bytes of names that the catalog may still take.
+    names_room: usize,
     /// The budget has refused a birth.
     starved: bool,
     unescaped: Vec<u8>,
@@ -136,7 +141,36 @@ struct Shape {
     places: Vec<u32>,
 }
 
+/// What births have used: of the request's memory, and of the room for names.
+#[derive(Clone, Copy, Default)]
+struct Paid {
+    bytes: usize,
+    names: usize,
+}
+
 impl Request<'_> {
+    /// Takes memory for something new with a name. If the catalog has no room for that name, the point in progress is refused.
+    fn pay_name(&mut self, bytes: usize, measurement: &str, name: &str) {
+        self.pay(bytes + BIRTH_NAMES * name.len());
+        let named = bytes / CATALOG_PART + BIRTH_NAMES / 2 * name.len();
+        self.paid_by_row.names += named;
+        match self.names_room.checked_sub(named) {
+            Some(room) => self.names_room = room,
+            None => {
+                self.paid_by_row.names -= named;
+                let (measurement, name) = (measurement.into(), echo(name.as_bytes()).into());
+                self.reject.get_or_insert(SchemaReject::TooManyNames { measurement, name });
+            }
+        }
+    }
+
+    /// Gives back what the births of the point in progress have used, but for `kept` bytes.
+    fn refund(&mut self, kept: usize) {
+        let Paid { bytes, names } = std::mem::take(&mut self.paid_by_row);
+        self.allowance += bytes.saturating_sub(kept);
+        self.names_room += names;
+    }
+
     /// Takes memory for something that a body's size does not bound.
     fn pay(&mut self, bytes: usize) {
         if self.allowance < bytes {
@@ -152,7 +186,7 @@ impl Request<'_> {
             self.allowance += more;
         }
         self.allowance -= bytes;
-        self.paid_by_row += bytes;
+        self.paid_by_row.bytes += bytes;
     }
 }
 
@@ -191,6 +225,7 @@ impl Tables {
         let mut writer = self.open(bucket, catalog, Rules { time_ns_min: None, retention }, allowance)?;
         let request = &mut writer.request;
         request.judges = false;
+        request.names_room = usize::MAX;
         request.by_force = by_force;
         request.passed_over = dropped.runs().first().cloned().unwrap_or(NEVER);
         request.verdict = dropped;
@@ -226,7 +261,8 @@ impl Tables {
             by_force: false,
             granted: allowance,
             allowance,
-            paid_by_row: 0,
+            paid_by_row: Paid::default(),
+            names_room: names_bytes_max(&self.budget).saturating_sub(self.budget.held_by(Consumer::Catalog)),
             starved: false,
             unescaped: Vec::new(),
         };
@@ -243,6 +279,11 @@ impl Tables {
             request,
         })
     }
+}
+
+/// Most bytes that names may take in the catalog: rows, of known names too, need the rest.
+pub fn names_bytes_max(budget: &Budget) -> usize {
+    budget.bytes_max() / 4
 }
 
 /// Memory that a body is granted. Usual lines become smaller than they were; the shortest ones (`m f=1`) grow a few times. The commit sets

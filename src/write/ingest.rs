@@ -214,9 +214,9 @@ impl Ingest {
         }
     }
 
-    /// Moves all open tables out.
-    pub fn seal(&mut self) -> Vec<SealedTable> {
-        self.tables.seal(true)
+    /// Moves all open tables out; `keeps`: series that are likely to come again may stay.
+    pub fn seal(&mut self, keeps: bool) -> Vec<SealedTable> {
+        self.tables.seal(keeps)
     }
 
     /// Bytes that a seal would move out.
@@ -356,7 +356,10 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
                 return Err(Refusal::Lines { errors, texts, more });
             }
             line::Outcome::Stopped => {
-                let others = context.budget.total() - writer.granted();
+                // What an idle node holds too is no reason to come again.
+                let lasting =
+                    [Consumer::Catalog, Consumer::KeptSeries].map(|consumer| context.budget.held_by(consumer));
+                let others = context.budget.total().saturating_sub(writer.granted() + lasting.iter().sum::<usize>());
                 let never_fits = others < context.budget.bytes_max() / TIGHT_SHARE;
                 let bytes_max = context.budget.bytes_max();
                 return Err(if never_fits { Refusal::TooManyBirths { bytes_max } } else { overloaded });

@@ -112,8 +112,10 @@ fn births_that_memory_does_not_suffice_for_stop_the_body() {
         |n| format!("m f{n}=1 1\n"),
         |n| format!("m,t{n}=a f=1 1\n"),
     ] {
-        let mut shard = Shard::new(16 << 20);
-        assert!(shard.write(&numbered(60_000, line)).is_none());
+        let mut shard = Shard::new(64 << 20);
+        let mut others = Reservation::new(&shard.budget, Consumer::Bodies);
+        others.set(55 << 20);
+        assert!(shard.write(&numbered(18_000, line)).is_none());
         assert!(shard.tables.is_empty());
         assert_eq!(shard.budget.held_by(Consumer::Catalog), 0);
         assert!(shard.write("m f=1 1").is_some_and(|ended| ended.points == 1));
@@ -158,13 +160,25 @@ fn series_that_come_again_are_kept_over_a_seal() {
         assert!(epoch(&mut shard, start..start + 200).abs_diff(kept) < STAGE_BYTES);
     }
     assert!(epoch(&mut shard, 500..1_500) > kept);
+    // An epoch without points changes nothing.
+    let before = shard.tables.bytes();
+    assert!(shard.tables.seal(true).is_empty());
+    assert_eq!(shard.tables.bytes(), before);
     // Most do not come any more.
     assert_eq!(epoch(&mut shard, 0..10), 0);
     // Then series are forgotten for some time.
     let forgotten = (0..20).take_while(|_| epoch(&mut shard, 0..1_000) == 0).count();
     assert_eq!(forgotten, 8);
-    // Most are new.
-    assert_eq!(epoch(&mut shard, 2_000..4_000), 0);
+    // Most are new, though there are as many as before.
+    assert_eq!(epoch(&mut shard, 2_000..3_000), 0);
+    // No point for long.
+    let mut shard = Shard::new(1 << 30);
+    shard.write(&numbered(1_000, |n| format!("m,host=h{n} f=1i\n"))).unwrap();
+    let seals = (0..20).take_while(|_| {
+        shard.tables.seal(true);
+        shard.tables.bytes() > 0
+    });
+    assert_eq!(seals.count(), 8);
 }
 
 #[test]
@@ -183,4 +197,101 @@ fn no_series_are_kept_where_memory_is_short() {
     shard.write(&numbered(1_000, |n| format!("m,host={n:01000} f=1i\n"))).unwrap();
     shard.tables.seal(true);
     assert_eq!(shard.tables.bytes(), 0);
+}
+
+/// Names for ever may take a quarter of the memory; what is known stays writable, whatever comes.
+#[test]
+fn new_names_are_refused_before_they_fill_the_memory() {
+    for line in [
+        (|n| format!("m{n} f=1 1\n")) as fn(usize) -> String,
+        |n| format!("m f{n}=1 1\n"),
+        |n| format!("m,t{n}=a f=1 1\n"),
+    ] {
+        let mut shard = Shard::new(16 << 20);
+        shard.write("known f=1 1").unwrap();
+        let mut dropped = 0;
+        for number in 0..60_000 {
+            let ended = shard.write(&line(number)).unwrap();
+            dropped += ended.dropped;
+            if number % 1_000 == 0 {
+                shard.tables.seal(true);
+            }
+        }
+        assert!(dropped > 0, "{}", shard.budget.held_by(Consumer::Catalog));
+        let names = shard.budget.held_by(Consumer::Catalog);
+        assert!((2 << 20..5 << 20).contains(&names), "{names}");
+        assert_eq!(shard.write("known f=2 2").unwrap().points, 1);
+    }
+}
+
+/// Late points of a table that is not open: the table is opened once, not for each of them.
+#[test]
+fn refused_points_of_a_known_table_open_it_once() {
+    let mut shard = Shard::new(1 << 30);
+    shard.write(&numbered(20_000, |n| format!("m f{n}=1i 1\n"))).unwrap();
+    shard.tables.seal(false);
+    let began = std::time::Instant::now();
+    let ended = shard.write(&numbered(5_000, |n| format!("m f0=1.5 {n}\n"))).unwrap();
+    assert_eq!((ended.points, ended.dropped), (0, 5_000));
+    // Opening it takes milliseconds; 5 000 times would take half a minute and more.
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    // In a body that is bad, the table that was opened goes again, and those behind it.
+    shard.tables.seal(false);
+    let mut writer =
+        shard.tables.writer("b", &shard.catalog, Rules { time_ns_min: None, retention: None }, 100).unwrap();
+    let options = Options { kernel: Kernel::fastest(), precision: Precision::Nanosecond, default_time_ns: 0 };
+    let mut body = b"new f=1 1\nm f0=1.5 1\nm f0=2i 1\nother f=1 1\nm f0=3.5 1\nbad".to_vec();
+    assert!(matches!(line::parse(Padded::from_vec(&mut body), options, &mut writer), Outcome::Bad { .. }));
+    drop(writer);
+    assert_eq!(shard.write("other f=1i 2\nm f1=7i 2\nnew f=1i 3").unwrap().points, 3);
+    let rows: Vec<_> =
+        shard.tables.seal(false).iter().map(|sealed| (sealed.table.name.to_string(), sealed.rows.time.len())).collect();
+    assert_eq!(rows.len(), 3, "{rows:?}");
+}
+
+/// What requests that were taken back leave in the tables is neither kept nor uncounted.
+#[test]
+fn room_left_by_bad_bodies_is_not_kept() {
+    let mut shard = Shard::new(1 << 30);
+    let steady = numbered(1_000, |n| format!("m,host=h{n} f=1i\n"));
+    shard.write(&steady).unwrap();
+    shard.tables.seal(true);
+    let kept = shard.tables.bytes();
+    let rules = Rules { time_ns_min: None, retention: None };
+    let mut bad = (numbered(100_000, |n| format!("m,host=new{n} f=1i\n")) + "bad").into_bytes();
+    let mut writer = shard.tables.writer("b", &shard.catalog, rules, bad.len()).unwrap();
+    let options = Options { kernel: Kernel::fastest(), precision: Precision::Nanosecond, default_time_ns: 0 };
+    assert!(matches!(line::parse(Padded::from_vec(&mut bad), options, &mut writer), Outcome::Bad { .. }));
+    drop(writer);
+    shard.write(&steady).unwrap();
+    shard.tables.seal(true);
+    assert_eq!(shard.tables.bytes(), 0, "{kept} were kept before");
+    shard.write(&steady).unwrap();
+    shard.tables.seal(true);
+    assert!(shard.tables.bytes().abs_diff(kept) < 20 << 10);
+}
+
+/// A shard that has not seen another's columns for long must not pass the limit of the table.
+#[test]
+fn two_shards_cannot_bring_more_columns_than_a_table_takes() {
+    let mut shard = Shard::new(4 << 30);
+    let mut other = Tables::new(&shard.budget);
+    shard.write("m,host=a f=1").unwrap();
+    shard.tables.seal(true);
+    std::mem::swap(&mut shard.tables, &mut other);
+    assert_eq!(shard.write(&numbered(65_000, |n| format!("m a{n}=1\n"))).unwrap().dropped, 0);
+    std::mem::swap(&mut shard.tables, &mut other);
+    let rules = Rules { time_ns_min: None, retention: None };
+    let options = Options { kernel: Kernel::fastest(), precision: Precision::Nanosecond, default_time_ns: 0 };
+    let mut body = numbered(1_000, |n| format!("m b{n}=1\n")).into_bytes();
+    let body = Padded::from_vec(&mut body);
+    let mut judged = Vec::new();
+    for _ in 0..2 {
+        let mut writer = shard.tables.writer("b", &shard.catalog, rules, body.len()).unwrap();
+        line::parse(body, options, &mut writer);
+        judged.push(writer.commit(&mut Unlogged(1)).map(|committed| (committed.points, committed.rejects.dropped)));
+    }
+    // The catalog refuses what the shard did not know; then the shard knows it.
+    assert!(judged[0].is_err());
+    assert_eq!(judged[1], Ok((534, 466)));
 }

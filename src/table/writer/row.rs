@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use foldhash::quality::RandomState;
 
-use super::{BIRTH_NAMES, COLUMN_BIRTH_BYTES, NEVER, Request, Undo};
+use super::{COLUMN_BIRTH_BYTES, NEVER, Paid, Request, Undo};
 use crate::catalog::FieldType;
 use crate::line::grammar::STRING_BYTES_MAX;
 use crate::line::{End, ExpectedField, FIELD_KEY_ESCAPES, FieldName, Rest, Row, STRING_ESCAPES, Vector, unescape};
@@ -142,7 +142,7 @@ impl Row for TableRow<'_, '_> {
         self.table.row_series.push(i64::from(self.at.series));
         request.points += 1;
         request.row_undo = request.undo.len();
-        request.paid_by_row = 0;
+        request.paid_by_row = Paid::default();
         if self.staged {
             if self.table.stage.complete_row() {
                 self.table.deal();
@@ -329,7 +329,7 @@ impl<'r, 'a> TableRow<'r, 'a> {
         let mut field = FieldSlot::new(&name, NONE, kind);
         field.pattern.expect(&self.request.new_field_written);
         let slot = self.table.add_field(field, self.hasher);
-        self.request.pay(COLUMN_BIRTH_BYTES + BIRTH_NAMES * name.len());
+        self.request.pay_name(COLUMN_BIRTH_BYTES, &self.table.name, &name);
         self.follow(slot);
     }
 

@@ -1,7 +1,7 @@
 //! The points of a request, as the parser brings them: series, tables and tags. Fields are in `row`.
 
 use super::row::TableRow;
-use super::{BIRTH_NAMES, COLUMN_BIRTH_BYTES, SERIES_BIRTH_BYTES, Shape, TABLE_BIRTH_BYTES, TAG_BYTES, Undo, Writer};
+use super::{COLUMN_BIRTH_BYTES, SERIES_BIRTH_BYTES, Shape, TABLE_BIRTH_BYTES, TAG_BYTES, Undo, Writer};
 use crate::line::{Key, MEASUREMENT_ESCAPES, NO_NAME, Rest, Sink, TAG_ESCAPES, Tag, Vector, begins_with, unescape};
 use crate::table::NONE;
 use crate::table::reject::SchemaReject;
@@ -55,8 +55,16 @@ impl<'a> Sink for Writer<'a> {
 
     #[cold]
     fn take_back(&mut self) {
+        // A table that the catalog knows stays open for the points to come: it may have thousands of columns.
+        let mut kept = 0;
+        if let Some(Undo::Table) = self.request.undo.get(self.request.row_undo)
+            && let Some(opened) = self.bucket.tables.last().filter(|table| table.born.is_some())
+        {
+            kept = opened.opened_bytes();
+            self.request.row_undo += 1;
+        }
         self.take_back_to(self.request.row_undo);
-        self.request.allowance += std::mem::take(&mut self.request.paid_by_row);
+        self.request.refund(kept);
     }
 }
 
@@ -139,9 +147,11 @@ impl Writer<'_> {
         let (table, opened) = self.bucket.open(self.catalog, self.name, &measurement, self.hasher);
         if opened {
             self.request.undo.push(Undo::Table);
-            let columns = self.bucket.tables[table as usize].fields.len();
-            let names = BIRTH_NAMES * measurement.len();
-            self.request.pay(TABLE_BIRTH_BYTES + names + columns * COLUMN_BIRTH_BYTES);
+            let opened = &self.bucket.tables[table as usize];
+            match opened.born {
+                Some(_) => self.request.pay(opened.opened_bytes()),
+                None => self.request.pay_name(TABLE_BIRTH_BYTES, &measurement, &measurement),
+            }
         }
         self.remember_name(key.number, table);
         table
@@ -162,7 +172,7 @@ impl Writer<'_> {
         }
         let tag = known.unwrap_or_else(|| {
             self.request.undo.push(Undo::Tag { table: number });
-            self.request.pay(COLUMN_BIRTH_BYTES + BIRTH_NAMES * key.len());
+            self.request.pay_name(COLUMN_BIRTH_BYTES, &table.name, &key);
             table.add_tag(&key, NONE)
         });
         self.remember_name(written.number, tag);
