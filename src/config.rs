@@ -41,6 +41,24 @@ impl Durability {
     }
 }
 
+/// Whether a request has to say who sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Credentials are not looked at.
+    Off,
+    /// What reads or writes data needs a token.
+    Required,
+}
+
+impl Auth {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Required => "required",
+        }
+    }
+}
+
 /// Which kernel scans line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Simd {
@@ -179,6 +197,96 @@ options! {
         show: SocketAddr::to_string,
     };
 
+    /// Whether requests need a token (`ringest token create`); off is for loopback addresses, or with insecure.
+    auth: Auth = Setting {
+        key: "auth",
+        placeholder: "required|off",
+        accepts: "required or off",
+        default: DefaultValue::Fixed("off"),
+        parse: value::auth,
+        show: |auth| auth.name().to_owned(),
+    };
+
+    /// Listen beyond loopback although auth is off: whoever reaches the port may write.
+    insecure: bool = Setting {
+        key: "insecure",
+        placeholder: "true|false",
+        accepts: "true or false",
+        default: DefaultValue::Fixed("false"),
+        parse: value::yes_or_no,
+        show: bool::to_string,
+    };
+
+    /// PEM file with the certificate chain; with it and tls-key the port speaks TLS. SIGHUP reads both anew.
+    tls_cert: Option<PathBuf> = Setting {
+        key: "tls-cert",
+        placeholder: "PATH|none",
+        accepts: "the path of a file, or none",
+        default: DefaultValue::Fixed("none"),
+        parse: value::optional_path,
+        show: value::show_optional_path,
+    };
+
+    /// PEM file with the private key of tls-cert.
+    tls_key: Option<PathBuf> = Setting {
+        key: "tls-key",
+        placeholder: "PATH|none",
+        accepts: "the path of a file, or none",
+        default: DefaultValue::Fixed("none"),
+        parse: value::optional_path,
+        show: value::show_optional_path,
+    };
+
+    /// Most connections at once; one more is answered with 503 and closed.
+    connections_max: usize = Setting {
+        key: "max-connections",
+        placeholder: "N",
+        accepts: "a number from 1 to 1000000",
+        default: DefaultValue::Fixed("20000"),
+        parse: |text| value::count(text, 1, 1_000_000),
+        show: usize::to_string,
+    };
+
+    /// How long a connection may be idle between requests before it is closed.
+    idle_timeout: Duration = Setting {
+        key: "idle-timeout",
+        placeholder: "DURATION",
+        accepts: "a duration from 1s to 24h, such as 5m",
+        default: DefaultValue::Fixed("5m"),
+        parse: |text| value::duration(text, Duration::from_secs(1), 24 * HOUR),
+        show: value::show_duration,
+    };
+
+    /// How long a request's head may take, and how long its body may bring nothing, before it is answered with 408.
+    request_timeout: Duration = Setting {
+        key: "request-timeout",
+        placeholder: "DURATION",
+        accepts: "a duration from 1s to 1h, such as 30s",
+        default: DefaultValue::Fixed("30s"),
+        parse: |text| value::duration(text, Duration::from_secs(1), HOUR),
+        show: value::show_duration,
+    };
+
+    /// Bytes per second that a body has to bring on average, request-timeout granted in advance; a slower one is answered with 408.
+    body_rate_min: usize = Setting {
+        key: "min-body-rate",
+        placeholder: "SIZE",
+        accepts: "a size from 1 to 1GiB, such as 4KiB",
+        default: DefaultValue::Fixed("4KiB"),
+        parse: |text| value::size(text, 1, GIB),
+        show: value::show_size,
+    };
+
+    /// Bytes of bodies per second that a token may send unless it has a quota of its own; more gets 429. Needs auth.
+    default_quota: Option<usize> = Setting {
+        key: "default-quota",
+        placeholder: "SIZE|inf",
+        accepts: "a size from 1KiB to 1TiB, such as 10MB, or inf",
+        default: DefaultValue::Fixed("inf"),
+        parse: |text| value::optional_size(text, KIB, TIB),
+        show: value::show_optional_size,
+    };
+
     /// Folder of the data; made when missing, and used by one node at a time.
     data_dir: PathBuf = Setting {
         key: "data-dir",
@@ -253,6 +361,26 @@ options! {
         default: DefaultValue::Fixed("72h"),
         parse: |text| value::retention(text, Duration::from_secs(1), 200 * YEAR),
         show: value::show_retention,
+    };
+
+    /// Whether a write to an unknown bucket creates it; if not, it gets 404.
+    auto_create_buckets: bool = Setting {
+        key: "auto-create-buckets",
+        placeholder: "true|false",
+        accepts: "true or false",
+        default: DefaultValue::Fixed("true"),
+        parse: value::yes_or_no,
+        show: bool::to_string,
+    };
+
+    /// Most bytes of the points that are kept under rejects/, for buckets with rejects = true; the oldest files go first.
+    rejects_bytes_max: usize = Setting {
+        key: "rejects-size-limit",
+        placeholder: "SIZE",
+        accepts: "a size from 1MiB to 1TiB, such as 1GiB",
+        default: DefaultValue::Fixed("1GiB"),
+        parse: |text| value::size(text, MIB, TIB),
+        show: value::show_size,
     };
 
     /// Memory that the whole process may take: bodies, open tables, sealed tables, encoder, and 64 MiB and an eighth for the rest.
@@ -386,6 +514,7 @@ fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Resul
     let origin_of = |key| given.get(key).map_or(Origin::Default, |(_, origin)| origin.clone());
     if let Some(config) = &config {
         problems.extend(contradictions(config, origin_of));
+        problems.extend(exposures(config, origin_of));
     }
     match config {
         Some(config) if problems.is_empty() => {
@@ -416,6 +545,23 @@ fn contradictions(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -
             limit_origin: origin_of(limit_key),
         })
         .collect()
+}
+
+/// Settings that leave the door open, or half of a door.
+fn exposures(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config.auth == Auth::Off && !config.insecure && !config.listen.ip().is_loopback() {
+        let origin = origin_of(Settings::listen.key);
+        problems.push(Problem::Exposed { listen: config.listen.to_string(), origin });
+    }
+    let cert = (Settings::tls_cert.key, &config.tls_cert);
+    let key = (Settings::tls_key.key, &config.tls_key);
+    for ((given, value), (missing, other)) in [(cert, key), (key, cert)] {
+        if value.is_some() && other.is_none() {
+            problems.push(Problem::Alone { given, origin: origin_of(given), missing });
+        }
+    }
+    problems
 }
 
 #[cfg(test)]

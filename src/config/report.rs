@@ -59,6 +59,13 @@ pub enum Problem {
         limit_text: String,
         limit_origin: Origin,
     },
+    #[error(
+        "listen = {listen} ({origin}) is reachable from other machines, and auth is off: give auth = required, listen on a loopback address, \
+         or say insecure = true if whoever reaches the port may write"
+    )]
+    Exposed { listen: String, origin: Origin },
+    #[error("{given} ({origin}) is given without {missing}: give both, or none")]
+    Alone { given: &'static str, origin: Origin, missing: &'static str },
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

@@ -12,7 +12,16 @@ const BASIS: Basis = Basis { cores: 8, memory_limit: 8 * GIB, wal_limit: 8 * GIB
 
 /// Three values per option, none of them its default: for the file, the environment and the flag.
 const SAMPLES: &[(&str, [&str; 3])] = &[
-    ("listen", ["127.0.0.1:1", "[::1]:2", "0.0.0.0:3"]),
+    ("listen", ["127.0.0.1:1", "[::1]:2", "127.0.0.2:3"]),
+    ("auth", ["required", "required", "required"]),
+    ("insecure", ["true", "true", "true"]),
+    ("tls-cert", ["/a", "/b", "/c"]),
+    ("tls-key", ["/a", "/b", "/c"]),
+    ("max-connections", ["1", "2", "3"]),
+    ("idle-timeout", ["1s", "2s", "3s"]),
+    ("request-timeout", ["1s", "2s", "3s"]),
+    ("min-body-rate", ["1KiB", "2KiB", "3KiB"]),
+    ("default-quota", ["1MB", "2MB", "3MB"]),
     ("data-dir", ["/a", "/b", "/c"]),
     ("shards", ["11", "12", "13"]),
     ("lake-threads", ["11", "12", "13"]),
@@ -20,6 +29,8 @@ const SAMPLES: &[(&str, [&str; 3])] = &[
     ("flush-size", ["1MiB", "2MiB", "3MiB"]),
     ("max-body-size", ["1MB", "2MB", "3MB"]),
     ("default-retention", ["1h", "2h", "inf"]),
+    ("auto-create-buckets", ["false", "false", "false"]),
+    ("rejects-size-limit", ["1MiB", "2MiB", "3MiB"]),
     ("memory-limit", ["1GiB", "2GiB", "3GiB"]),
     ("shutdown-timeout", ["1s", "2s", "3s"]),
     ("durability", ["memory", "write", "memory"]),
@@ -59,15 +70,23 @@ fn flag_beats_environment_beats_file_beats_default_for_every_option() {
         let file = format!("# a comment\n{key} = \"{in_file}\"\n");
         let name = variable_name(key);
         let variables = [(name.as_str(), in_environment)];
+        // Some go together.
+        let other = match key {
+            "tls-cert" => Some(("tls-key", "/key")),
+            "tls-key" => Some(("tls-cert", "/cert")),
+            _ => None,
+        };
+        let flags = other.as_slice();
 
         let (_, origin) = value_of(&loaded(None, &[], &[]).unwrap(), key);
         assert_eq!(origin, "default");
-        let (value, origin) = value_of(&loaded(Some(&file), &[], &[]).unwrap(), key);
+        let (value, origin) = value_of(&loaded(Some(&file), &[], flags).unwrap(), key);
         assert_eq!(value, in_file);
         assert!(origin.ends_with("ringest.toml:2"), "{origin}");
-        let with_environment = value_of(&loaded(Some(&file), &variables, &[]).unwrap(), key);
+        let with_environment = value_of(&loaded(Some(&file), &variables, flags).unwrap(), key);
         assert_eq!(with_environment, (in_environment.to_owned(), format!("environment {name}")));
-        let with_flag = value_of(&loaded(Some(&file), &variables, &[(key, in_flag)]).unwrap(), key);
+        let flags = [flags, &[(key, in_flag)]].concat();
+        let with_flag = value_of(&loaded(Some(&file), &variables, &flags).unwrap(), key);
         assert_eq!(with_flag, (in_flag.to_owned(), format!("flag --{key}")));
     }
 }
@@ -110,7 +129,7 @@ fn refusal(file: &str) -> String {
 fn a_file_is_refused_with_line_and_choices() {
     let message = refusal("# one\nlisten = \"127.0.0.1:1\"\ndata_dir = \"x\"\n");
     assert!(message.starts_with("FILE:3: there is no option \"data_dir\" (did you mean \"data-dir\"?)"), "{message}");
-    assert!(message.contains("the options are listen, data-dir, shards"), "{message}");
+    assert!(message.contains("the options are listen, auth, insecure"), "{message}");
 
     let message = refusal("\n\nmax-body-size = \"2GiB\"\n");
     let expected =
@@ -149,6 +168,22 @@ fn values_that_contradict_each_other_are_refused_with_both_places() {
     assert!(message.contains("is more than a quarter of wal-size-limit = 32MiB"), "{message}");
     let smallest = loaded(None, &[], &[("memory-limit", "192MiB"), ("wal-size-limit", "32MiB")]).unwrap().config;
     assert_eq!(smallest.body_bytes_max, 8 * MIB, "the default follows the limits");
+}
+
+#[test]
+fn an_open_door_has_to_be_asked_for() {
+    for listen in ["0.0.0.0:8086", "[::]:8086", "192.0.2.1:8086"] {
+        let message = loaded(None, &[], &[("listen", listen)]).unwrap_err();
+        assert!(message.starts_with(&format!("listen = {listen} (flag --listen) is reachable")), "{message}");
+        assert!(loaded(None, &[], &[("listen", listen), ("insecure", "true")]).is_ok());
+        assert!(loaded(None, &[], &[("listen", listen), ("auth", "required")]).is_ok());
+    }
+    for listen in ["127.0.0.1:1", "127.8.0.1:1", "[::1]:1", "localhost:1"] {
+        assert!(loaded(None, &[], &[("listen", listen)]).is_ok(), "{listen}");
+    }
+    let message = loaded(None, &[], &[("tls-cert", "/cert.pem")]).unwrap_err();
+    assert_eq!(message, "tls-cert (flag --tls-cert) is given without tls-key: give both, or none");
+    assert!(loaded(None, &[], &[("tls-cert", "/cert.pem"), ("tls-key", "/key.pem")]).is_ok());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::report::nearest;
-use super::{Durability, LogFormat, Simd};
+use super::{Auth, Durability, LogFormat, Simd};
 
 pub const KIB: usize = 1 << 10;
 pub const MIB: usize = 1 << 20;
@@ -70,6 +70,14 @@ pub fn show_path(path: &Path) -> String {
     path.display().to_string()
 }
 
+pub fn optional_path(text: &str) -> Result<Option<PathBuf>, Fault> {
+    if text == "none" { Ok(None) } else { path(text).map(Some) }
+}
+
+pub fn show_optional_path(path: &Option<PathBuf>) -> String {
+    path.as_deref().map_or_else(|| "none".to_owned(), show_path)
+}
+
 pub fn count(text: &str, min: usize, max: usize) -> Result<usize, Fault> {
     let number = digits(text)?;
     if (min..=max).contains(&number) { Ok(number) } else { Err(Fault::Shape) }
@@ -94,6 +102,14 @@ pub fn show_size(bytes: &usize) -> String {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => bytes.to_string(),
     }
+}
+
+pub fn optional_size(text: &str, min: usize, max: usize) -> Result<Option<usize>, Fault> {
+    if text.eq_ignore_ascii_case("inf") { Ok(None) } else { size(text, min, max).map(Some) }
+}
+
+pub fn show_optional_size(bytes: &Option<usize>) -> String {
+    bytes.as_ref().map_or_else(|| "inf".to_owned(), show_size)
 }
 
 /// Digits only: `FromStr` would take a plus sign too.
@@ -133,6 +149,10 @@ pub fn durability(text: &str) -> Result<Durability, Fault> {
         "write" => Durability::Write,
         _ => Durability::Memory,
     })
+}
+
+pub fn auth(text: &str) -> Result<Auth, Fault> {
+    choice(text, &["required", "off"]).map(|name| if name == "required" { Auth::Required } else { Auth::Off })
 }
 
 pub fn yes_or_no(text: &str) -> Result<bool, Fault> {

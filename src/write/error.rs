@@ -23,6 +23,26 @@ pub enum Refusal {
     Method {
         allow: &'static str,
     },
+    /// Nothing says who sends the request.
+    NoCredentials,
+    /// What says who sends it is unknown, garbled, or not enough; `why` completes the sentence.
+    Unauthorized {
+        why: &'static str,
+    },
+    /// There is no such bucket, and it is not made.
+    NoBucket {
+        name: String,
+    },
+    /// The token has sent more than its quota; after so many seconds it may send again.
+    Quota {
+        retry_after_seconds: u64,
+    },
+    /// A write without Content-Length and Transfer-Encoding.
+    LengthRequired,
+    /// No further connection is taken.
+    TooManyConnections {
+        connections_max: usize,
+    },
     MissingDb,
     MissingBucket,
     Precision {
@@ -67,8 +87,6 @@ pub enum Refusal {
     },
     /// The log of an earlier life is being replayed.
     Recovering,
-    /// The node is shutting down.
-    Closing,
     /// A flush could not be published.
     Publish {
         reason: String,
@@ -93,7 +111,11 @@ impl Refusal {
                 let status = error.status();
                 (status, http_code(status))
             }
-            Self::NotFound => (Status::NotFound, "not found"),
+            Self::NoCredentials => (Status::Forbidden, "forbidden"),
+            Self::Unauthorized { .. } => (Status::Unauthorized, "unauthorized"),
+            Self::Quota { .. } => (Status::TooManyRequests, "too many requests"),
+            Self::LengthRequired => (Status::LengthRequired, "invalid"),
+            Self::NotFound | Self::NoBucket { .. } => (Status::NotFound, "not found"),
             Self::Method { .. } => (Status::MethodNotAllowed, "method not allowed"),
             Self::MissingDb | Self::Precision { .. } | Self::Lines { .. } => (Status::BadRequest, "invalid"),
             Self::MissingBucket => (Status::NotFound, "not found"),
@@ -109,7 +131,7 @@ impl Refusal {
             | Self::LogFull { .. }
             | Self::Poisoned { .. }
             | Self::Recovering
-            | Self::Closing => (Status::ServiceUnavailable, "unavailable"),
+            | Self::TooManyConnections { .. } => (Status::ServiceUnavailable, "unavailable"),
             Self::Publish { .. } => (Status::InternalServerError, "internal error"),
         }
     }
@@ -118,6 +140,18 @@ impl Refusal {
     fn message(&self) -> String {
         match self {
             Self::Http(error) => error.to_string(),
+            Self::NoCredentials => "no authorization token was provided; send `Authorization: Token ...`, or u and p in the URL".into(),
+            Self::Unauthorized { why } => format!("unauthorized access: {why}"),
+            Self::NoBucket { name } => {
+                format!("bucket {name:?} not found; create it first, or start the node with auto-create-buckets = true")
+            }
+            Self::Quota { retry_after_seconds } => {
+                format!("the token is over its quota; send the request again in {retry_after_seconds} s")
+            }
+            Self::LengthRequired => "the request has neither Content-Length nor Transfer-Encoding: chunked; send one of them".into(),
+            Self::TooManyConnections { connections_max } => {
+                format!("{connections_max} connections are open, the most that max-connections allows; connect again later")
+            }
             Self::NotFound => "path not found".into(),
             Self::Method { allow } => format!("allow: {allow}"),
             Self::MissingDb => "missing db".into(),
@@ -152,7 +186,6 @@ impl Refusal {
                 format!("the log has failed and the node takes no more writes; nothing of this request was stored: {reason}")
             }
             Self::Recovering => "the node is replaying its log; send the request again later (GET /ready tells how far it is)".into(),
-            Self::Closing => "the node is shutting down; send the request again later".into(),
             Self::Publish { reason } => format!("the flush could not be published: {reason}"),
         }
     }
@@ -161,6 +194,8 @@ impl Refusal {
     fn v1_error(&self) -> Option<String> {
         match self {
             Self::MissingDb => Some("database is required".into()),
+            // Telegraf creates the database when it reads this.
+            Self::NoBucket { name } => Some(format!("database not found: {name:?}")),
             Self::Lines { errors, texts, more } => {
                 Some(format!("partial write: {} dropped=0", lines_message(errors, texts, *more)))
             }
@@ -190,13 +225,16 @@ impl Refusal {
             Self::Overloaded { retry_after_seconds } | Self::LogFull { retry_after_seconds } => {
                 headers.push(("Retry-After", retry_after_seconds.to_string()))
             }
-            Self::Recovering => headers.push(("Retry-After", "2".to_owned())),
-            Self::Closing | Self::Gzip(GzipError::NoMemory) => headers.push(("Retry-After", "1".to_owned())),
+            Self::Quota { retry_after_seconds } => headers.push(("Retry-After", retry_after_seconds.to_string())),
+            Self::Unauthorized { .. } => headers.push(("WWW-Authenticate", "Basic realm=\"InfluxDB\"".to_owned())),
+            Self::Recovering | Self::TooManyConnections { .. } => headers.push(("Retry-After", "2".to_owned())),
+            Self::Gzip(GzipError::NoMemory) => headers.push(("Retry-After", "1".to_owned())),
             // Until somebody has repaired the disk and started the node again.
             Self::Poisoned { .. } => headers.push(("Retry-After", "60".to_owned())),
             _ => {}
         }
-        let close = matches!(self, Self::Http(_) | Self::Timeout | Self::Closing);
+        let close =
+            matches!(self, Self::Http(_) | Self::Timeout | Self::LengthRequired | Self::TooManyConnections { .. });
         Response { status, content_type: Some("application/json; charset=utf-8"), headers, body, close }
     }
 }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["config", "server", "tools"]),
-    ("server", &["net", "http", "write", "catalog", "table", "wal", "lake", "config", "metrics", "budget"]),
-    ("write", &["http", "decode", "line", "catalog", "table", "wal", "config", "metrics", "budget"]),
+    ("server", &["net", "http", "write", "auth", "catalog", "table", "wal", "lake", "config", "metrics", "budget"]),
+    ("write", &["http", "auth", "decode", "line", "catalog", "table", "wal", "config", "metrics", "budget"]),
     ("batch", &["line", "decode", "catalog", "table", "budget"]),
     ("lake", &["table", "catalog", "config", "metrics", "budget"]),
-    ("tools", &["line", "catalog", "table", "lake", "wal", "config"]),
+    ("tools", &["auth", "line", "catalog", "table", "lake", "wal", "config"]),
     ("table", &["line", "catalog", "budget"]),
     // For the padding that every body carries.
     ("decode", &["line"]),
@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wal", &["budget", "metrics"]),
     ("metrics", &["budget"]),
     ("http", &[]),
+    ("auth", &[]),
     ("line", &[]),
     ("catalog", &["budget"]),
     ("config", &[]),
@@ -41,6 +42,9 @@ const PLACES: &[(&str, &[&str])] = &[
     ("zstd", &["lake/"]),
     ("signal_hook", &["server/"]),
     ("clap", &["cli.rs", "cli/"]),
+    ("rustls", &["net/"]),
+    ("subtle", &["auth/"]),
+    ("base64", &["auth/", "write/auth.rs"]),
 ];
 
 const AWAIT_PLACES: &[&str] = &["net/", "server/"];
