@@ -28,14 +28,15 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use rustix::process::{Resource, Rlimit};
 
+use crate::auth::FileError;
 use crate::budget::{self, Budget};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Bound, Ring, RingError};
 use crate::wal::WalError;
-use crate::write::{self, Keeper, Readiness};
+use crate::write::{self, Gate, Keeper, Readiness};
 
 use lock::{DataDir, LockError};
 use node::{Life, Node};
@@ -61,6 +62,8 @@ pub enum ServerError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    #[error(transparent)]
+    Tokens(#[from] FileError),
     #[error(transparent)]
     Ring(#[from] RingError),
     #[error(transparent)]
@@ -172,8 +175,12 @@ impl Node {
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let readiness = Arc::new(Readiness::new(node::now_ns()));
+        let gate = match config.auth {
+            Auth::Off => None,
+            Auth::Required => Some(Arc::new(Gate::open(data_dir.path(), config.default_quota)?)),
+        };
         let config = Arc::new(config);
-        let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness };
+        let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness, gate };
         Ok(Self::new(context, lake, drained))
     }
 }
