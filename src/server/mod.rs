@@ -13,6 +13,7 @@ mod epoch;
 mod lock;
 mod node;
 mod recovery;
+mod reload;
 mod request_id;
 mod shard;
 mod signal;
@@ -41,7 +42,7 @@ use crate::write::{self, Gate, Keeper, Readiness};
 use lock::{DataDir, LockError};
 use node::{Life, Node};
 use recovery::RecoveryError;
-use signal::Stop;
+use signal::{Stop, Watch};
 
 /// How long a port that is taken is asked for again.
 const PORT_WAIT: Duration = Duration::from_secs(2);
@@ -90,11 +91,12 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 /// It could not start, or could not publish everything before it ended.
 pub fn run(config: Config) -> Result<(), ServerError> {
     abort_on_panic();
-    let signals = signal::watch().map_err(system("signal handlers"))?;
+    let Watch { stops: signals, hangups } = signal::watch().map_err(system("signal handlers"))?;
     raise_descriptor_limit();
     let data_dir = DataDir::lock(&config.data_dir)?;
     let (drained_sender, drained) = unbounded();
     let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
+    reload::follow(hangups, node.context.gate.clone()).map_err(system("a thread"))?;
     Ring::probe()?;
     let bound = bind(node.context.config.listen)?;
     tracing::info!(address = %bound.address(), "the port is open");
@@ -237,11 +239,17 @@ fn say_started(node: &Node, data_dir: &DataDir, bound: &Bound) {
         data_dir = %data_dir.path().display(),
         simd = node.context.kernel.name(),
         durability = config.durability.name(),
+        auth = config.auth.name(),
         shards = config.shards,
         lake_threads = config.lake_threads,
         memory_limit_bytes = config.memory_bytes_max,
         "ringest is ready"
     );
+    if node.context.gate.as_ref().is_some_and(|gate| gate.is_empty()) {
+        tracing::warn!(
+            "there are no tokens, so nobody can write: make one with `ringest token create`, then send this process SIGHUP"
+        );
+    }
 }
 
 /// Flushes on time, until a signal comes.
