@@ -1,14 +1,14 @@
 //! `ringest token`: the tokens of a data directory.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ArgGroup;
 
 use crate::config;
 use crate::tools::token::{self, Quota, TokenToolError, Wanted};
 
-const HUP: &str = "A running node takes the change when it gets SIGHUP: kill -HUP $(cat DIR/state/lock)";
+const HUP: &str = "A running node takes the change when it gets SIGHUP.";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum TokenCommand {
@@ -81,7 +81,7 @@ pub fn run(command: &TokenCommand) -> Result<(), TokenCommandError> {
         }
         TokenCommand::Revoke(RevokeArgs { place: Place { data_dir }, token }) => {
             let token = token::revoke(data_dir, token)?;
-            eprintln!("revoked {} ({}); {}", token.id(), token.name(), then_reload(data_dir));
+            eprintln!("revoked {} ({}). {HUP}", token.id(), token.name());
             Ok(())
         }
     }
@@ -94,10 +94,6 @@ fn create(args: &CreateArgs) -> Result<(), TokenCommandError> {
     let mut out = io::stdout();
     let printed = writeln!(out, "{}", plain.as_str()).and_then(|()| out.flush());
     printed.map_err(|error| TokenCommandError::Lost { id: token.id().to_owned(), error })?;
-    eprintln!("made {} ({}), shown only this once; {}", token.id(), token.name(), then_reload(data_dir));
+    eprintln!("made {} ({}); it cannot be shown again. {HUP}", token.id(), token.name());
     Ok(())
-}
-
-fn then_reload(data_dir: &Path) -> String {
-    format!("a running node takes this on SIGHUP: kill -HUP $(cat {})", data_dir.join("state/lock").display())
 }

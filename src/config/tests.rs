@@ -74,6 +74,7 @@ fn flag_beats_environment_beats_file_beats_default_for_every_option() {
         let other = match key {
             "tls-cert" => Some(("tls-key", "/key")),
             "tls-key" => Some(("tls-cert", "/cert")),
+            "default-quota" => Some(("auth", "required")),
             _ => None,
         };
         let flags = other.as_slice();

@@ -1,7 +1,7 @@
 //! The node as a whole: the order in which its parts are born, and in which they end.
 //!
-//! Birth: signals, data directory, manifest (read), catalog, lake (with its recovery), io_uring, port, shards, replay of the log, the log
-//! itself, start line. While the log is replayed the port is open and writes get 503. What fails stops the start with a sentence.
+//! Birth: signals, data directory, tokens, manifest (read), catalog, lake (with its recovery), io_uring, port, shards, replay of the log,
+//! the log itself, start line. While the log is replayed the port is open and writes get 503. What fails stops the start with a sentence.
 //!
 //! Death: accepting ends, idle connections close, requests in flight are finished (or cut), each shard leaves its last epoch, the
 //! lake publishes it, the log is written out and what the lake has of it removed, the data directory is released.
@@ -156,6 +156,10 @@ impl Node {
         data_dir: &DataDir,
         drained: crossbeam::channel::Sender<usize>,
     ) -> Result<Self, ServerError> {
+        let gate = match config.auth {
+            Auth::Off => None,
+            Auth::Required => Some(Arc::new(Gate::open(data_dir.path(), config.default_quota)?)),
+        };
         budget::limit_freed_memory(config.memory_bytes_max);
         let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
@@ -177,10 +181,6 @@ impl Node {
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let readiness = Arc::new(Readiness::new(node::now_ns()));
-        let gate = match config.auth {
-            Auth::Off => None,
-            Auth::Required => Some(Arc::new(Gate::open(data_dir.path(), config.default_quota)?)),
-        };
         let config = Arc::new(config);
         let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness, gate };
         Ok(Self::new(context, lake, drained))

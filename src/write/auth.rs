@@ -251,7 +251,7 @@ fn password(query: &str) -> Option<Cow<'_, str>> {
 fn basic(text: &str) -> Option<String> {
     const CONFIG: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
+    static ENGINE: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
     let pair = String::from_utf8(ENGINE.decode(text).ok()?).ok()?;
     let (_user, token) = pair.split_once(':')?;
     Some(token.to_owned())
