@@ -80,6 +80,24 @@ mod tests {
         }
     }
 
+    /// Every way in which the first star can stand for something, one after the other.
+    fn plainly(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, _) => name.is_empty(),
+            (Some((b'*', rest)), _) => (0..=name.len()).any(|taken| plainly(rest, &name[taken..])),
+            (Some((byte, pattern)), Some((first, name))) => byte == first && plainly(pattern, name),
+            (Some(_), None) => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_matches_what_the_plain_way_matches(pattern in "[ab*]{1,8}", name in "[ab]{0,10}") {
+            let fast = Pattern::try_from(pattern.clone()).unwrap().matches(&name);
+            proptest::prop_assert_eq!(fast, plainly(pattern.as_bytes(), name.as_bytes()));
+        }
+    }
+
     #[test]
     fn what_can_be_no_pattern_is_refused() {
         for text in [String::new(), "a\nb".into(), "x".repeat(BYTES_MAX + 1)] {

@@ -182,6 +182,11 @@ impl Client {
         self.token.as_ref().is_none_or(|token| token.may_read(bucket))
     }
 
+    /// Whether the client may know that there is a `bucket`.
+    pub fn may_see(&self, bucket: &str) -> bool {
+        self.may_read(bucket) || self.may_write(bucket)
+    }
+
     /// Whether there is any bucket that the client may write to.
     pub fn may_write_somewhere(&self) -> bool {
         self.token.as_ref().is_none_or(|token| !token.write_patterns().is_empty())
