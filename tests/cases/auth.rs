@@ -218,6 +218,15 @@ fn a_token_writes_where_its_patterns_say() {
     assert_eq!(buckets, ["exact", "telegraf", "telegraf%2Fweek", "telegraf2"]);
 }
 
+/// Says that it is over, also when a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_reload_drops_no_request() {
     let (mut node, token) = node_and_token(&["--shards", "2"]);
@@ -239,6 +248,7 @@ fn a_reload_drops_no_request() {
                 number
             })
         });
+        let over = Over(&is_over);
         // A request whose body comes slowly, over all the reloads.
         let mut slow = Client::new(address);
         let length = LINE.len();
@@ -251,7 +261,7 @@ fn a_reload_drops_no_request() {
         }
         slow.send(LINE);
         assert_eq!(slow.answer().status, 204);
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         writers.map(|writer| writer.join().unwrap()).iter().sum()
     });
     assert!(written > 0);
