@@ -2,6 +2,7 @@
 
 mod flush;
 mod generate;
+mod token;
 mod wal;
 
 use std::ffi::OsString;
@@ -42,6 +43,9 @@ enum Commands {
     Flush(flush::FlushArgs),
     /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
     Generate(generate::GenerateArgs),
+    /// Make, list and revoke the tokens that a node with auth = required asks for.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Look into the log of a data directory.
     #[command(subcommand)]
     Wal(wal::WalCommand),
@@ -74,6 +78,7 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }),
         Commands::Flush(args) => done(flush::run(&args)),
         Commands::Generate(args) => done(generate::run(&args)),
+        Commands::Token(command) => done(token::run(&command)),
         Commands::Wal(command) => done(wal::run(&command)),
     }
 }

@@ -499,6 +499,15 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
     resolve(&given, Basis::of_this_machine(), problems)
 }
 
+/// A quota as `default-quota` takes it, in bytes per second; `None` is without limit.
+///
+/// # Errors
+/// It is none; the sentence says what would be one.
+pub fn quota(text: &str) -> Result<Option<usize>, String> {
+    let setting = &Settings::default_quota;
+    (setting.parse)(text).map_err(|_| format!("give {}", setting.accepts))
+}
+
 fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Result<Loaded, ConfigError> {
     // Other defaults follow the limits in force, not the machine's.
     let limits =
@@ -560,6 +569,10 @@ fn exposures(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -> Vec
         if value.is_some() && other.is_none() {
             problems.push(Problem::Alone { given, origin: origin_of(given), missing });
         }
+    }
+    if config.auth == Auth::Off && config.default_quota.is_some() {
+        let given = Settings::default_quota.key;
+        problems.push(Problem::Alone { given, origin: origin_of(given), missing: "auth = required" });
     }
     problems
 }

@@ -35,6 +35,8 @@ pub mod net;
 
 pub mod http;
 
+pub mod auth;
+
 pub mod decode;
 
 pub mod line;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 
 /// Bytes of an answer that are read; a node's are far shorter.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
@@ -11,12 +12,17 @@ pub struct FlushArgs {
     /// Where the node listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
     url: String,
+    /// File with a token that may write, for a node with auth = required.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
     #[error("{url:?} is no address of a node; give http://HOST:PORT, such as http://127.0.0.1:8086")]
     Url { url: String },
+    #[error("cannot read a token from {}: {error}; --token-file names a file that holds one token and nothing else", path.display())]
+    Token { path: PathBuf, error: io::Error },
     #[error("cannot reach a node at {authority}: {error}; check that it runs and that --url is its address")]
     Unreachable { authority: String, error: io::Error },
     #[error("lost the connection to {authority} before it answered: {error}; whether it flushed is unknown, try again")]
@@ -30,10 +36,11 @@ pub enum FlushError {
 /// Waits without limit: a flush takes as long as the lake needs.
 pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
     let authority = authority(&args.url)?;
+    let token = args.token_file.as_deref().map(token).transpose()?;
     let mut stream = TcpStream::connect(&authority)
         .map_err(|error| FlushError::Unreachable { authority: authority.clone(), error })?;
-    let answer =
-        ask(&mut stream, &authority).map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
+    let answer = ask(&mut stream, &authority, token.as_deref())
+        .map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
     match status(&answer) {
         Some(200..=299) => Ok(()),
         Some(status) => Err(FlushError::Refused { authority, status, message: message(&answer) }),
@@ -60,9 +67,22 @@ fn authority(url: &str) -> Result<String, FlushError> {
     Ok(format!("{host}:{port}"))
 }
 
-fn ask(stream: &mut TcpStream, authority: &str) -> io::Result<Vec<u8>> {
-    let request =
-        format!("POST /api/flush HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+/// The token in a file. It stands in no argument: those can be seen by everybody on the machine.
+fn token(path: &Path) -> Result<String, FlushError> {
+    let fail = |error| FlushError::Token { path: path.to_owned(), error };
+    let text = std::fs::read_to_string(path).map_err(fail)?;
+    let token = text.trim();
+    match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(token.to_owned()),
+        false => Err(fail(io::Error::new(io::ErrorKind::InvalidData, "its text is not one word"))),
+    }
+}
+
+fn ask(stream: &mut TcpStream, authority: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
+    let credentials = token.map(|token| format!("Authorization: Token {token}\r\n")).unwrap_or_default();
+    let request = format!(
+        "POST /api/flush HTTP/1.1\r\nHost: {authority}\r\n{credentials}Content-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
@@ -121,7 +141,7 @@ mod tests {
             stream.write_all(answer).unwrap();
             String::from_utf8_lossy(&request[..filled]).into_owned()
         });
-        let result = run(&FlushArgs { url });
+        let result = run(&FlushArgs { url, token_file: None });
         assert!(node.join().unwrap().starts_with("POST /api/flush HTTP/1.1\r\n"));
         result.map_err(|error| error.to_string())
     }

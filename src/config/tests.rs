@@ -74,6 +74,7 @@ fn flag_beats_environment_beats_file_beats_default_for_every_option() {
         let other = match key {
             "tls-cert" => Some(("tls-key", "/key")),
             "tls-key" => Some(("tls-cert", "/cert")),
+            "default-quota" => Some(("auth", "required")),
             _ => None,
         };
         let flags = other.as_slice();
@@ -184,6 +185,9 @@ fn an_open_door_has_to_be_asked_for() {
     let message = loaded(None, &[], &[("tls-cert", "/cert.pem")]).unwrap_err();
     assert_eq!(message, "tls-cert (flag --tls-cert) is given without tls-key: give both, or none");
     assert!(loaded(None, &[], &[("tls-cert", "/cert.pem"), ("tls-key", "/key.pem")]).is_ok());
+    let message = loaded(None, &[], &[("default-quota", "1MB")]).unwrap_err();
+    assert_eq!(message, "default-quota (flag --default-quota) is given without auth = required: give both, or none");
+    assert!(loaded(None, &[], &[("default-quota", "1MB"), ("auth", "required")]).is_ok());
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub struct Head {
     pub keep_alive: bool,
     /// Several are one list, joined by ", ".
     pub content_encoding: Option<String>,
+    /// Several are one list, joined by ", ".
     pub authorization: Option<String>,
     /// X-Request-Id; if that is absent or empty, Request-Id; never empty.
     pub request_id: Option<String>,
@@ -280,10 +281,10 @@ impl Parser {
                 self.keep(|head| &mut head.request_id, value);
             }
             12 if is("content-type") => self.keep(|head| &mut head.content_type, value),
-            13 if is("authorization") => self.keep(|head| &mut head.authorization, value),
+            13 if is("authorization") => self.append(|head| &mut head.authorization, value),
             14 if is("content-length") => return self.content_length(value),
             14 if is("zap-trace-span") => self.keep(|head| &mut head.zap_trace_span, value),
-            16 if is("content-encoding") => self.content_encoding(value),
+            16 if is("content-encoding") => self.append(|head| &mut head.content_encoding, value),
             17 if is("transfer-encoding") => self.transfer_encoding(value, seen),
             _ => {}
         }
@@ -305,13 +306,14 @@ impl Parser {
         }
     }
 
-    fn content_encoding(&mut self, value: &[u8]) {
-        match &mut self.head.content_encoding {
+    /// Keeps a header's value behind the earlier ones of its name.
+    fn append(&mut self, slot: impl Fn(&mut Head) -> &mut Option<String>, value: &[u8]) {
+        match slot(&mut self.head) {
             Some(list) => {
                 list.push_str(", ");
                 push_lossy(list, value);
             }
-            None => self.keep(|head| &mut head.content_encoding, value),
+            None => self.keep(slot, value),
         }
     }
 

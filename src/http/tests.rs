@@ -158,7 +158,7 @@ fn headers_sent_twice() {
         "Authorization: a\r\nAuthorization: b\r\nContent-Encoding: gzip\r\nContent-Encoding: br\r\n\
          Request-Id: weak\r\nRequest-Id: weaker\r\nX-Request-Id:\r\nX-Request-Id: strong\r\nX-Request-Id: late\r\n",
     ));
-    assert_eq!(head.authorization.as_deref(), Some("a"));
+    assert_eq!(head.authorization.as_deref(), Some("a, b"));
     assert_eq!(head.content_encoding.as_deref(), Some("gzip, br"));
     assert_eq!(head.request_id.as_deref(), Some("strong"));
     let head = only_head(&head_with("X-Request-Id: \r\nRequest-Id: weak\r\nOrigin:\r\n"));

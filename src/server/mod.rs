@@ -1,7 +1,7 @@
 //! The node as a whole: the order in which its parts are born, and in which they end.
 //!
-//! Birth: signals, data directory, manifest (read), catalog, lake (with its recovery), io_uring, port, shards, replay of the log, the log
-//! itself, start line. While the log is replayed the port is open and writes get 503. What fails stops the start with a sentence.
+//! Birth: signals, data directory, tokens, manifest (read), catalog, lake (with its recovery), io_uring, port, shards, replay of the log,
+//! the log itself, start line. While the log is replayed the port is open and writes get 503. What fails stops the start with a sentence.
 //!
 //! Death: accepting ends, idle connections close, requests in flight are finished (or cut), each shard leaves its last epoch, the
 //! lake publishes it, the log is written out and what the lake has of it removed, the data directory is released.
@@ -13,6 +13,7 @@ mod epoch;
 mod lock;
 mod node;
 mod recovery;
+mod reload;
 mod request_id;
 mod shard;
 mod signal;
@@ -28,20 +29,21 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use rustix::process::{Resource, Rlimit};
 
+use crate::auth::FileError;
 use crate::budget::{self, Budget, Consumer};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Bound, Ring, RingError};
 use crate::table::names_bytes_max;
 use crate::wal::WalError;
-use crate::write::{self, Keeper, Readiness};
+use crate::write::{self, Gate, Keeper, Readiness};
 
 use lock::{DataDir, LockError};
 use node::{Life, Node};
 use recovery::RecoveryError;
-use signal::Stop;
+use signal::{Stop, Watch};
 
 /// How long a port that is taken is asked for again.
 const PORT_WAIT: Duration = Duration::from_secs(2);
@@ -62,6 +64,8 @@ pub enum ServerError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    #[error(transparent)]
+    Tokens(#[from] FileError),
     #[error(transparent)]
     Ring(#[from] RingError),
     #[error(transparent)]
@@ -88,11 +92,12 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 /// It could not start, or could not publish everything before it ended.
 pub fn run(config: Config) -> Result<(), ServerError> {
     abort_on_panic();
-    let signals = signal::watch().map_err(system("signal handlers"))?;
+    let Watch { stops: signals, hangups } = signal::watch().map_err(system("signal handlers"))?;
     raise_descriptor_limit();
     let data_dir = DataDir::lock(&config.data_dir)?;
     let (drained_sender, drained) = unbounded();
     let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
+    reload::follow(hangups, node.context.gate.clone()).map_err(system("a thread"))?;
     Ring::probe()?;
     let bound = bind(node.context.config.listen)?;
     tracing::info!(address = %bound.address(), "the port is open");
@@ -152,6 +157,10 @@ impl Node {
         data_dir: &DataDir,
         drained: crossbeam::channel::Sender<usize>,
     ) -> Result<Self, ServerError> {
+        let gate = match config.auth {
+            Auth::Off => None,
+            Auth::Required => Some(Arc::new(Gate::open(data_dir.path(), config.default_quota)?)),
+        };
         budget::limit_freed_memory(config.memory_bytes_max);
         let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
@@ -175,7 +184,7 @@ impl Node {
         let kernel = write::kernel(config.simd);
         let readiness = Arc::new(Readiness::new(node::now_ns()));
         let config = Arc::new(config);
-        let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness };
+        let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness, gate };
         Ok(Self::new(context, lake, drained))
     }
 }
@@ -243,11 +252,17 @@ fn say_started(node: &Node, data_dir: &DataDir, bound: &Bound) {
         data_dir = %data_dir.path().display(),
         simd = node.context.kernel.name(),
         durability = config.durability.name(),
+        auth = config.auth.name(),
         shards = config.shards,
         lake_threads = config.lake_threads,
         memory_limit_bytes = config.memory_bytes_max,
         "ringest is ready"
     );
+    if node.context.gate.as_ref().is_some_and(|gate| gate.is_empty()) {
+        tracing::warn!(
+            "there are no tokens, so nobody can write: make one with `ringest token create`, then send this process SIGHUP"
+        );
+    }
 }
 
 /// Flushes on time, until a signal comes.

@@ -1,11 +1,12 @@
-//! SIGTERM and SIGINT: the first asks the node to stop, the second ends it at once. SIGXFSZ ends nothing.
+//! SIGTERM and SIGINT: the first asks the node to stop, the second ends it at once. SIGHUP asks it to read its files again. SIGXFSZ ends
+//! nothing.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crossbeam::channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// Which signal asked the node to stop.
@@ -26,15 +27,29 @@ impl Stop {
     }
 }
 
-/// From now on signals no longer end the process by themselves: the first one arrives in the channel.
-pub fn watch() -> io::Result<Receiver<Stop>> {
+/// Where signals arrive.
+pub struct Watch {
+    /// The first that asks the node to stop.
+    pub stops: Receiver<Stop>,
+    /// One message for all SIGHUP that come before it is taken: who takes it finds what the last of them is about.
+    pub hangups: Receiver<()>,
+}
+
+/// From now on signals no longer end the process by themselves: they arrive in the channels.
+pub fn watch() -> io::Result<Watch> {
     // With a handler, a write beyond the limit on the size of files fails like any other, and is reported as such.
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let (sender, receiver) = bounded(1);
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (sender, stops) = bounded(1);
+    let (hangup, hangups) = bounded(1);
     std::thread::Builder::new().name("signal".into()).spawn(move || {
         let mut has_asked = false;
         for signal in signals.forever() {
+            if signal == SIGHUP {
+                // Full: the message before is not taken yet.
+                let _ = hangup.try_send(());
+                continue;
+            }
             if has_asked {
                 tracing::warn!("second signal: ending at once; the next start publishes what is in the log");
                 // 128 + n is what a shell reports for a process ended by signal n. No exit handlers: they could wait for threads.
@@ -45,5 +60,5 @@ pub fn watch() -> io::Result<Receiver<Stop>> {
             let _ = sender.send(Stop { signal });
         }
     })?;
-    Ok(receiver)
+    Ok(Watch { stops, hangups })
 }

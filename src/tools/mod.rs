@@ -1,4 +1,5 @@
 //! What the binary offers beside the node itself.
 
+pub mod token;
 pub mod wal;
 pub mod workload;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::auth::{Client, Door, Gate};
 use super::entry::Entry;
 use super::error::Refusal;
 use super::keeper::Keeper;
@@ -30,6 +31,8 @@ pub struct Context {
     pub kernel: Kernel,
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
+    /// `None`: authentication is off.
+    pub gate: Option<Arc<Gate>>,
 }
 
 /// What is to be done with a request whose head is complete.
@@ -43,12 +46,15 @@ pub enum Admit {
 
 /// A request that was admitted.
 #[derive(Debug)]
-pub struct Plan(Work);
+pub struct Plan {
+    work: Work,
+    client: Client,
+}
 
 impl Plan {
     /// Whether the request writes points.
     pub fn is_write(&self) -> bool {
-        matches!(self.0, Work::Write { .. })
+        matches!(self.work, Work::Write { .. })
     }
 }
 
@@ -115,17 +121,23 @@ pub struct Ingest {
     tables: Tables,
     gunzip: Option<Gunzip>,
     gunzip_memory: Reservation,
+    /// `None`: authentication is off.
+    door: Option<Door>,
 }
 
 impl Ingest {
     pub fn new(context: Context) -> Self {
         let tables = Tables::new(&context.budget);
         let gunzip_memory = Reservation::new(&context.budget, Consumer::Bodies);
-        Self { context, tables, gunzip: None, gunzip_memory }
+        let door = context.gate.clone().map(Door::new);
+        Self { context, tables, gunzip: None, gunzip_memory, door }
     }
 
-    /// Judges a request by its head alone: path, method, parameters, encoding, in this order.
+    /// Judges a request by its head alone: path, credentials, method, parameters, encoding, permission, quota, in this order.
     pub fn admit(&mut self, head: &Head) -> Admit {
+        if let Some(door) = &mut self.door {
+            door.refresh();
+        }
         match self.judge(head) {
             Ok(admit) => admit,
             Err(refusal) => Admit::Reply(refusal.response()),
@@ -134,6 +146,10 @@ impl Ingest {
 
     fn judge(&self, head: &Head) -> Result<Admit, Refusal> {
         let route = Route::of(&head.path).ok_or(Refusal::NotFound)?;
+        let client = match &self.door {
+            Some(door) if route.needs_token() => door.identify(head)?,
+            _ => Client::default(),
+        };
         if !route.allows(head.method) {
             return Err(Refusal::Method { allow: route.allow() });
         }
@@ -144,7 +160,10 @@ impl Ingest {
             Route::Health => return Ok(Admit::Reply(self.health())),
             Route::Ready => return Ok(Admit::Reply(self.ready())),
             Route::Metrics => return Ok(Admit::Reply(self.metrics())),
-            Route::Flush => return Ok(Admit::Read(Plan(Work::Flush))),
+            Route::Flush => {
+                client.permit_flush()?;
+                return Ok(Admit::Read(Plan { work: Work::Flush, client }));
+            }
         };
         let gzip = match head.content_encoding.as_deref() {
             None | Some("") => false,
@@ -152,15 +171,26 @@ impl Ingest {
             Some(coding) if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => true,
             Some(other) => return Err(Refusal::Encoding { given: other.to_owned() }),
         };
+        client.permit_write(&params.bucket)?;
+        client.check_quota()?;
         if !self.context.keeper.is_open() {
             return Err(Refusal::Recovering);
         }
-        Ok(Admit::Read(Plan(Work::Write { params, gzip })))
+        Ok(Admit::Read(Plan { work: Work::Write { params, gzip }, client }))
     }
 
     /// Answers a request whose body is complete.
     pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
-        match &plan.0 {
+        let outcome = self.work(&plan.work, body, stamp);
+        // One that is busy runs again.
+        if !matches!(outcome, Outcome::Busy(_)) {
+            plan.client.sent(body.len());
+        }
+        outcome
+    }
+
+    fn work(&mut self, work: &Work, body: Padded<'_>, stamp: Stamp) -> Outcome {
+        match work {
             Work::Flush if !self.context.keeper.is_open() => Outcome::reply(Refusal::Recovering.response()),
             Work::Flush => Outcome::Flush,
             Work::Write { params, gzip } => match self.write(params, *gzip, body, stamp) {
@@ -234,7 +264,7 @@ impl Ingest {
         if !gzip {
             return insert(&self.context, &mut self.tables, Body { params, received, gzip, lines: body }, stamp);
         }
-        let Self { context, tables, gunzip, gunzip_memory } = self;
+        let Self { context, tables, gunzip, gunzip_memory, .. } = self;
         let gunzip = match gunzip {
             Some(gunzip) => gunzip,
             None => gunzip.insert(Gunzip::new().map_err(Refusal::Gzip)?),

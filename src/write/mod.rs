@@ -1,14 +1,17 @@
 //! One request's data plane: from a complete head and body to an answer, in one synchronous call on the shard's thread.
 
+mod auth;
 mod entry;
 mod error;
 mod ingest;
 mod keeper;
 mod params;
+mod quota;
 mod ready;
 mod replay;
 mod route;
 
+pub use auth::{Client, Gate, ReloadError};
 pub use error::Refusal;
 pub use ingest::{Admit, Context, Ingest, Outcome, Plan, Stamp, kernel};
 pub use keeper::{Keeper, Keeping};

@@ -44,4 +44,11 @@ impl Route {
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => matches!(method, Method::Get | Method::Head),
         }
     }
+    /// Whether a node that wants tokens wants one here. What tells of the node alone is open to probes.
+    pub const fn needs_token(self) -> bool {
+        match self {
+            Self::WriteV1 | Self::WriteV2 | Self::Flush => true,
+            Self::Ping | Self::Health | Self::Ready | Self::Metrics => false,
+        }
+    }
 }

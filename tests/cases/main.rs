@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+#[cfg(feature = "lake")]
+mod auth;
 #[cfg(feature = "batch")]
 mod batches;
 #[cfg(feature = "lake")]
