@@ -1,10 +1,12 @@
 //! One request's data plane: from a complete head and body to an answer, in one synchronous call on the shard's thread.
 
+mod buckets;
 mod entry;
 mod error;
 mod ingest;
 mod keeper;
 mod params;
+pub mod query;
 mod ready;
 mod replay;
 mod route;
