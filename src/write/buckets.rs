@@ -11,8 +11,9 @@ use crate::config::Buckets;
 /// The name of the retention policy that a database has from the beginning: that of the bucket named like the database.
 pub const DEFAULT_POLICY: &str = "autogen";
 
-/// Retention policies of a database and the buckets that they stand for.
+/// Retention policies of a database, and the buckets that they stand for.
 pub type Policies = BTreeMap<String, String>;
+pub type Databases = BTreeMap<String, Policies>;
 
 /// The bucket that a database and a retention policy ("" or `autogen`: the default one) stand for: the one that the configuration maps them
 /// to, else `db` for the default policy and `db/rp` for any other.
@@ -40,7 +41,7 @@ impl Context {
     /// Refuses a write to a bucket that does not exist and is not made by it.
     pub fn check_bucket(&self, bucket: &str) -> Result<(), Refusal> {
         let config = &self.config;
-        if config.auto_create_buckets || config.buckets.names(bucket) || self.catalog.bucket(bucket).is_some() {
+        if config.auto_create_buckets || self.catalog.bucket(bucket).is_some() || config.buckets.names(bucket) {
             return Ok(());
         }
         // Before the log is replayed nobody knows whether the bucket exists.
@@ -52,9 +53,9 @@ impl Context {
 
     /// What v1 clients see as databases and their retention policies: every bucket that exists or is configured, under the names by which
     /// a write reaches it.
-    pub fn databases(&self) -> BTreeMap<String, Policies> {
+    pub fn databases(&self) -> Databases {
         let configured = &self.config.buckets;
-        let mut databases: BTreeMap<String, Policies> = BTreeMap::new();
+        let mut databases = Databases::new();
         let mut add = |db: &str, policy: &str, bucket: String| {
             let policy = if policy.is_empty() { DEFAULT_POLICY } else { policy };
             databases.entry(db.to_owned()).or_default().insert(policy.to_owned(), bucket);

@@ -6,6 +6,8 @@ mod architecture;
 mod batches;
 #[cfg(feature = "lake")]
 mod births_race;
+#[cfg(feature = "lake")]
+mod buckets;
 mod exact;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
@@ -29,6 +31,8 @@ mod line_strategy;
 mod log;
 #[cfg(feature = "lake")]
 mod node;
+#[cfg(feature = "lake")]
+mod query;
 mod replayed;
 #[cfg(feature = "lake")]
 mod restart;

@@ -87,12 +87,12 @@ impl Outcome {
         self.error.is_some()
     }
 
-    pub fn databases(names: impl Iterator<Item = String>) -> Self {
-        let values = names.map(|name| vec![Cell::Text(name)]).collect();
+    pub fn databases(names: Vec<String>) -> Self {
+        let values = names.into_iter().map(|name| vec![Cell::Text(name)]).collect();
         Self::of(Series { name: Some("databases"), columns: &["name"], values })
     }
 
-    pub fn policies(rows: impl Iterator<Item = PolicyRow>) -> Self {
+    pub fn policies(rows: Vec<PolicyRow>) -> Self {
         let columns = &["name", "duration", "shardGroupDuration", "replicaN", "default"];
         let cells = |PolicyRow { name, retention, is_default }| {
             vec![
@@ -103,7 +103,7 @@ impl Outcome {
                 Cell::Truth(is_default),
             ]
         };
-        Self::of(Series { name: None, columns, values: rows.map(cells).collect() })
+        Self::of(Series { name: None, columns, values: rows.into_iter().map(cells).collect() })
     }
 
     fn of(series: Series) -> Self {

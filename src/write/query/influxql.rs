@@ -42,48 +42,17 @@ pub struct Policy {
 }
 
 /// The words that statements begin with.
-const VERBS: [&str; 11] =
-    ["SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET", "KILL"];
+const VERBS: &str = "SELECT DELETE SHOW CREATE DROP EXPLAIN GRANT REVOKE ALTER SET KILL";
 
 /// The words that can stand behind a verb, as far as they say what is asked for.
-const NOUNS: [&str; 32] = [
-    "ANALYZE",
-    "CARDINALITY",
-    "CONTINUOUS",
-    "DATABASE",
-    "DATABASES",
-    "DIAGNOSTICS",
-    "EXACT",
-    "FIELD",
-    "GRANTS",
-    "GROUPS",
-    "KEY",
-    "KEYS",
-    "MEASUREMENT",
-    "MEASUREMENTS",
-    "PASSWORD",
-    "POLICIES",
-    "POLICY",
-    "PRIVILEGES",
-    "QUERIES",
-    "QUERY",
-    "RETENTION",
-    "SELECT",
-    "SERIES",
-    "SHARD",
-    "SHARDS",
-    "STATS",
-    "SUBSCRIPTION",
-    "SUBSCRIPTIONS",
-    "TAG",
-    "USER",
-    "USERS",
-    "VALUES",
-];
+const NOUNS: &str = "\
+    ANALYZE CARDINALITY CONTINUOUS DATABASE DATABASES DIAGNOSTICS EXACT FIELD GRANTS GROUPS KEY KEYS MEASUREMENT \
+    MEASUREMENTS PASSWORD POLICIES POLICY PRIVILEGES QUERIES QUERY RETENTION SELECT SERIES SHARD SHARDS STATS \
+    SUBSCRIPTION SUBSCRIPTIONS TAG USER USERS VALUES";
 
 /// What the option list of a statement may hold.
-const OF_DATABASE: &[&str] = &["DURATION", "REPLICATION", "SHARD", "FUTURE", "PAST", "NAME"];
-const OF_POLICY: &[&str] = &["DURATION", "REPLICATION", "SHARD", "FUTURE", "PAST", "DEFAULT"];
+const OF_DATABASE: &str = "DURATION REPLICATION SHARD FUTURE PAST NAME";
+const OF_POLICY: &str = "DURATION REPLICATION SHARD FUTURE PAST DEFAULT";
 
 /// Most replicas that InfluxQL knows.
 const REPLICAS_MAX: u64 = i32::MAX as u64;
@@ -135,10 +104,10 @@ impl<'a> Parser<'a> {
         Ok(is_there)
     }
 
-    /// Takes the next token if it is one of these words, in any case.
-    fn takes_one_of(&mut self, words: &[&'static str]) -> Result<Option<&'static str>, SyntaxError> {
+    /// Takes the next token if it is one of these words, which blanks separate, in any case.
+    fn takes_one_of(&mut self, words: &'static str) -> Result<Option<&'static str>, SyntaxError> {
         let Token::Word(word) = self.peek()? else { return Ok(None) };
-        let found = words.iter().find(|known| known.eq_ignore_ascii_case(word)).copied();
+        let found = words.split(' ').find(|known| known.eq_ignore_ascii_case(word));
         if found.is_some() {
             self.next = None;
         }
@@ -146,7 +115,7 @@ impl<'a> Parser<'a> {
     }
 
     fn takes(&mut self, word: &'static str) -> Result<bool, SyntaxError> {
-        Ok(self.takes_one_of(&[word])?.is_some())
+        Ok(self.takes_one_of(word)?.is_some())
     }
 
     fn expect(&mut self, word: &'static str) -> Result<(), SyntaxError> {
@@ -161,11 +130,15 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn unexpected_of(&mut self, words: &str) -> SyntaxError {
+        self.unexpected(&words.replace(' ', ", "))
+    }
+
     fn statement(&mut self) -> Result<Statement, SyntaxError> {
-        let Some(verb) = self.takes_one_of(&VERBS)? else { return Err(self.unexpected(&VERBS.join(", "))) };
+        let Some(verb) = self.takes_one_of(VERBS)? else { return Err(self.unexpected_of(VERBS)) };
         let mut nouns = Vec::new();
         if verb != "SELECT" && verb != "DELETE" {
-            while let Some(noun) = self.takes_one_of(&NOUNS)? {
+            while let Some(noun) = self.takes_one_of(NOUNS)? {
                 nouns.push(noun);
             }
         }
@@ -207,9 +180,9 @@ impl<'a> Parser<'a> {
     }
 
     /// At least one option, in any order; the later of two wins.
-    fn policy(&mut self, known: &[&'static str]) -> Result<Policy, SyntaxError> {
+    fn policy(&mut self, known: &'static str) -> Result<Policy, SyntaxError> {
         let mut policy = Policy::default();
-        let Some(mut option) = self.takes_one_of(known)? else { return Err(self.unexpected(&known.join(", "))) };
+        let Some(mut option) = self.takes_one_of(known)? else { return Err(self.unexpected_of(known)) };
         loop {
             match option {
                 "DURATION" => policy.duration = Some(self.duration()?),
@@ -300,4 +273,112 @@ fn duration_of(text: &str) -> Option<Duration> {
         rest = behind;
     }
     (!text.is_empty() && i64::try_from(ns).is_ok()).then_some(Duration::from_nanos(ns))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn one(text: &str) -> Statement {
+        let statements = parse(text).unwrap();
+        assert_eq!(statements.len(), 1, "{statements:?}");
+        statements[0].clone()
+    }
+
+    fn database(name: &str, policy: Policy) -> Statement {
+        Statement::CreateDatabase { name: name.to_owned(), policy }
+    }
+
+    fn lasting(seconds: u64) -> Policy {
+        Policy { duration: Some((seconds > 0).then_some(Duration::from_secs(seconds))), ..Policy::default() }
+    }
+
+    #[test]
+    fn names_are_bare_or_quoted_and_keywords_in_any_case() {
+        assert_eq!(one("CREATE DATABASE telegraf"), database("telegraf", Policy::default()));
+        assert_eq!(
+            one("create\tdatabase \"a \\\"b\\\" \\\\ \\n;c\" ;"),
+            database("a \"b\" \\ \n;c", Policy::default())
+        );
+        assert_eq!(one("-- a comment; here\nshow /* and; here */ databases"), Statement::ShowDatabases);
+        assert_eq!(one("show retention policies on db"), Statement::ShowPolicies { database: Some("db".into()) });
+        assert_eq!(one("SHOW RETENTION POLICIES"), Statement::ShowPolicies { database: None });
+        assert_eq!(one("CREATE DATABASE \"database\""), database("database", Policy::default()));
+    }
+
+    #[test]
+    fn options_are_read_in_any_order() {
+        let named = Policy { name: Some("rp".into()), ..lasting(90_000) };
+        let text = "CREATE DATABASE x WITH DURATION 1d1h REPLICATION 1 SHARD DURATION 1h NAME \"rp\"";
+        assert_eq!(one(text), database("x", named));
+        for (duration, seconds) in [("INF", 0), ("0s", 0), ("2w", 1_209_600), ("90m", 5_400), ("1500ms1500ms", 3)] {
+            let text = format!("CREATE RETENTION POLICY r ON x REPLICATION 2 DURATION {duration} DEFAULT");
+            let policy = Policy { is_default: true, ..lasting(seconds) };
+            assert_eq!(one(&text), Statement::CreatePolicy { name: "r".into(), database: "x".into(), policy });
+        }
+        let limited = Policy { limit: Some("FUTURE"), ..Policy::default() };
+        assert_eq!(one("CREATE DATABASE x WITH FUTURE LIMIT 1h"), database("x", limited));
+    }
+
+    #[test]
+    fn what_is_not_executed_is_named_and_passed_over() {
+        for (text, what) in [
+            ("SELECT mean(\"v\") FROM \"m\" WHERE \"h\" = ';' AND t =~ /a;'\\/b/ GROUP BY time(1m)", "SELECT"),
+            ("DROP DATABASE \"x\"", "DROP DATABASE"),
+            ("show tag keys from /cpu;'x/", "SHOW TAG KEYS"),
+            ("SHOW FIELD KEYS ON x", "SHOW FIELD KEYS"),
+            ("DELETE FROM m", "DELETE"),
+            ("ALTER RETENTION POLICY r ON x DURATION 1h", "ALTER RETENTION POLICY"),
+            ("CREATE USER u WITH PASSWORD 'secret;'", "CREATE USER"),
+            ("GRANT ALL ON x TO u", "GRANT"),
+        ] {
+            assert_eq!(one(text), Statement::Unsupported { what: what.into() }, "{text}");
+        }
+        assert_eq!(parse("SHOW DATABASES; SELECT 1/2;; show databases").unwrap().len(), 3);
+        assert_eq!(parse(" ; ").unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_no_influxql_is_refused_with_its_place() {
+        for (text, expected) in [
+            (
+                "FOO",
+                "found FOO, expected SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL at line 1, char 1",
+            ),
+            ("CREATE DATABASE", "found EOF, expected identifier at line 1, char 16"),
+            ("CREATE DATABASE\n  with", "found with, expected identifier at line 2, char 3"),
+            ("CREATE DATABASE a b", "found b, expected ;, EOF at line 1, char 19"),
+            (
+                "CREATE DATABASE a WITH",
+                "found EOF, expected DURATION, REPLICATION, SHARD, FUTURE, PAST, NAME at line 1, char 23",
+            ),
+            ("CREATE RETENTION POLICY r ON x REPLICATION 1", "found EOF, expected DURATION at line 1, char 45"),
+            (
+                "CREATE DATABASE a WITH DURATION 1y",
+                "found 1y, expected duration of ns, u, ms, s, m, h, d or w that is not too long at line 1, char 33",
+            ),
+            ("CREATE DATABASE a WITH DURATION -1h", "found -, expected duration at line 1, char 33"),
+            (
+                "CREATE DATABASE a WITH REPLICATION 0",
+                "found 0, expected a number from 1 to 2147483647 at line 1, char 36",
+            ),
+            (
+                "CREATE DATABASE \"a",
+                "found a string without end or with an unknown escape, expected a closing quote at line 1, char 17",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
+        }
+        for refused in [
+            "CREATE DATABASE a WITH DURATION 99999w9999999999w",
+            "CREATE DATABASE a WITH DURATION 20000w",
+            "DROP 'x",
+            "\0",
+        ] {
+            assert!(parse(refused).is_err(), "{refused}");
+        }
+        let password = parse("SHOW DATABASES 'secret'").unwrap_err().to_string();
+        assert!(!password.contains("secret"), "{password}");
+    }
 }

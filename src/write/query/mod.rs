@@ -8,7 +8,7 @@ mod token;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::buckets::{DEFAULT_POLICY, Policies, resolve};
+use super::buckets::{DEFAULT_POLICY, Databases, Policies, resolve};
 use super::error::Refusal;
 use super::ingest::{Context, RETRY_AFTER_SECONDS};
 use super::params;
@@ -24,6 +24,12 @@ use influxql::{Policy, Statement};
 
 /// Most bytes of the body.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Most statements of a query: each may make an answer as long as the list of all databases.
+const STATEMENTS_MAX: usize = 32;
+
+/// Memory of a line of an answer, beside its name.
+const LINE_BYTES: usize = 256;
 
 /// The shortest retention that means anything, as for options and sections of the configuration.
 const RETENTION_MIN: Duration = Duration::from_secs(1);
@@ -88,7 +94,11 @@ impl Query {
         let query = query.ok_or_else(|| Refusal::Query { reason: "missing required parameter \"q\"".into() })?;
         let statements = influxql::parse(&query)
             .map_err(|error| Refusal::Query { reason: format!("error parsing query: {error}") })?;
-        let mut session = Session { context, db: parameter("db"), position: 0 };
+        if statements.len() > STATEMENTS_MAX {
+            let reason = format!("the query has more than {STATEMENTS_MAX} statements; send fewer at once");
+            return Err(Refusal::Query { reason });
+        }
+        let mut session = Session::new(context, parameter("db"));
         let answer = session.execute(&statements)?;
         let is_pretty = parameter("pretty").is_some_and(|value| value == "true");
         Ok((answer.response(is_pretty), session.position))
@@ -101,7 +111,7 @@ fn too_large(declared: Option<u64>) -> Refusal {
 
 fn of_gzip(error: GzipError) -> Refusal {
     match error {
-        GzipError::NoMemory => Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS },
+        GzipError::NoMemory => NO_MEMORY,
         error => Refusal::Gzip(error),
     }
 }
@@ -113,9 +123,18 @@ struct Session<'a> {
     db: Option<Cow<'a, str>>,
     /// What must be durable before the answer is sent.
     position: u64,
+    /// Every database, once somebody has asked for them, until one is created.
+    databases: Option<Databases>,
+    /// Of the answer.
+    memory: Reservation,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(context: &'a Context, db: Option<Cow<'a, str>>) -> Self {
+        let memory = Reservation::new(&context.budget, Consumer::Bodies);
+        Self { context, db, position: 0, databases: None, memory }
+    }
+
     /// Statements behind one that fails are not executed, as in InfluxDB.
     fn execute(&mut self, statements: &[Statement]) -> Result<Answer, Refusal> {
         let mut answer = Answer::default();
@@ -132,8 +151,8 @@ impl Session<'_> {
         match statement {
             Statement::CreateDatabase { name, policy } => self.create_database(name, policy),
             Statement::CreatePolicy { name, database, policy } => self.create_policy(name, database, policy),
-            Statement::ShowDatabases => Ok(self.show_databases()),
-            Statement::ShowPolicies { database } => Ok(self.show_policies(database.as_deref())),
+            Statement::ShowDatabases => self.show_databases(),
+            Statement::ShowPolicies { database } => self.show_policies(database.as_deref()),
             Statement::Unsupported { what } => Ok(Outcome::failed(format!(
                 "{what} is not supported and nothing was done: ringest has CREATE DATABASE, CREATE RETENTION POLICY, SHOW DATABASES and \
                  SHOW RETENTION POLICIES; its data is in the Parquet files under lake/, and it deletes none"
@@ -158,7 +177,7 @@ impl Session<'_> {
                  the policy in writes (rp={name}), or map the database to its bucket in the configuration"
             )));
         }
-        if self.visible_policies(database).is_none() {
+        if self.visible_policies(database)?.is_none() {
             return Ok(database_not_found(database));
         }
         self.create(database, name, policy)
@@ -200,34 +219,57 @@ impl Session<'_> {
         // Until the catalog counts it.
         let mut memory = Reservation::new(budget, Consumer::Catalog);
         if !memory.try_grow(Catalog::bucket_bytes(bucket)) {
-            return Err(Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS });
+            return Err(NO_MEMORY);
         }
         catalog.declare_bucket(bucket, retention, |record, births| place.births(record, births));
         self.position = self.position.max(place.position());
+        self.databases = None;
         Ok(())
     }
 
-    fn show_databases(&self) -> Outcome {
-        let databases = self.context.databases();
-        let visible = databases.into_iter().filter(|(_, policies)| self.sees_any(policies));
-        Outcome::databases(visible.map(|(db, _)| db))
+    fn show_databases(&mut self) -> Result<Outcome, Refusal> {
+        self.read_databases()?;
+        let databases = self.databases.iter().flatten();
+        let visible: Vec<String> =
+            databases.filter(|(_, policies)| self.sees_any(policies)).map(|(db, _)| db.clone()).collect();
+        self.reserve(visible.iter().map(|name| LINE_BYTES + name.len()).sum())?;
+        Ok(Outcome::databases(visible))
     }
 
-    fn show_policies(&self, named: Option<&str>) -> Outcome {
-        let Some(db) = named.or(self.db.as_deref()) else { return Outcome::failed("database name required") };
-        let Some(policies) = self.visible_policies(db) else { return database_not_found(db) };
-        let row = |(name, bucket): (String, String)| PolicyRow {
-            is_default: name == DEFAULT_POLICY,
-            name,
-            retention: self.context.retention(&bucket),
+    fn show_policies(&mut self, named: Option<&str>) -> Result<Outcome, Refusal> {
+        let Some(db) = named.or(self.db.as_deref()).map(str::to_owned) else {
+            return Ok(Outcome::failed("database name required"));
         };
-        let visible = policies.into_iter().filter(|(_, bucket)| self.may_see(bucket));
-        Outcome::policies(visible.map(row))
+        let Some(policies) = self.visible_policies(&db)? else { return Ok(database_not_found(&db)) };
+        let row = |(name, bucket): (&String, &String)| PolicyRow {
+            name: name.clone(),
+            retention: self.context.retention(bucket),
+            is_default: name == DEFAULT_POLICY,
+        };
+        let rows: Vec<PolicyRow> = policies.iter().filter(|(_, bucket)| self.may_see(bucket)).map(row).collect();
+        self.reserve(rows.iter().map(|row| LINE_BYTES + row.name.len()).sum())?;
+        Ok(Outcome::policies(rows))
     }
 
     /// The retention policies of a database that exists as far as the client may know.
-    fn visible_policies(&self, db: &str) -> Option<Policies> {
-        self.context.databases().remove(db).filter(|policies| self.sees_any(policies))
+    fn visible_policies(&mut self, db: &str) -> Result<Option<Policies>, Refusal> {
+        self.read_databases()?;
+        let policies = self.databases.as_ref().and_then(|databases| databases.get(db));
+        Ok(policies.filter(|policies| self.sees_any(policies)).cloned())
+    }
+
+    fn read_databases(&mut self) -> Result<(), Refusal> {
+        if self.databases.is_none() {
+            let databases = self.context.databases();
+            self.reserve(databases.keys().map(|name| LINE_BYTES + name.len()).sum())?;
+            self.databases = Some(databases);
+        }
+        Ok(())
+    }
+
+    /// Counts what the answer takes.
+    fn reserve(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if self.memory.try_grow(bytes) { Ok(()) } else { Err(NO_MEMORY) }
     }
 
     fn sees_any(&self, policies: &Policies) -> bool {
@@ -244,6 +286,8 @@ impl Session<'_> {
         true
     }
 }
+
+const NO_MEMORY: Refusal = Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS };
 
 const CONFLICT: &str = "retention policy conflicts with an existing policy";
 

@@ -32,94 +32,16 @@ pub struct SyntaxError {
 const FOUND_CHARS_MAX: usize = 64;
 
 /// Words that are no identifiers without quotes.
-const RESERVED: [&str; 83] = [
-    "ALL",
-    "ALTER",
-    "ANALYZE",
-    "AND",
-    "ANY",
-    "AS",
-    "ASC",
-    "BEGIN",
-    "BY",
-    "CARDINALITY",
-    "CONTINUOUS",
-    "CREATE",
-    "DATABASE",
-    "DATABASES",
-    "DEFAULT",
-    "DELETE",
-    "DESC",
-    "DESTINATIONS",
-    "DIAGNOSTICS",
-    "DISTINCT",
-    "DROP",
-    "DURATION",
-    "END",
-    "EVERY",
-    "EXACT",
-    "EXPLAIN",
-    "FALSE",
-    "FIELD",
-    "FOR",
-    "FROM",
-    "FUTURE",
-    "GRANT",
-    "GRANTS",
-    "GROUP",
-    "GROUPS",
-    "IN",
-    "INF",
-    "INSERT",
-    "INTO",
-    "KEY",
-    "KEYS",
-    "KILL",
-    "LIMIT",
-    "MEASUREMENT",
-    "MEASUREMENTS",
-    "NAME",
-    "OFFSET",
-    "ON",
-    "OR",
-    "ORDER",
-    "PASSWORD",
-    "PAST",
-    "POLICIES",
-    "POLICY",
-    "PRIVILEGES",
-    "QUERIES",
-    "QUERY",
-    "READ",
-    "REPLICATION",
-    "RESAMPLE",
-    "RETENTION",
-    "REVOKE",
-    "SELECT",
-    "SERIES",
-    "SET",
-    "SHARD",
-    "SHARDS",
-    "SHOW",
-    "SLIMIT",
-    "SOFFSET",
-    "STATS",
-    "SUBSCRIPTION",
-    "SUBSCRIPTIONS",
-    "TAG",
-    "TO",
-    "TRUE",
-    "USER",
-    "USERS",
-    "VALUES",
-    "VERBOSE",
-    "WHERE",
-    "WITH",
-    "WRITE",
-];
+const RESERVED: &str = "\
+    ALL ALTER ANALYZE AND ANY AS ASC BEGIN BY CARDINALITY CONTINUOUS CREATE DATABASE DATABASES DEFAULT DELETE \
+    DESC DESTINATIONS DIAGNOSTICS DISTINCT DROP DURATION END EVERY EXACT EXPLAIN FALSE FIELD FOR FROM FUTURE \
+    GRANT GRANTS GROUP GROUPS IN INF INSERT INTO KEY KEYS KILL LIMIT MEASUREMENT MEASUREMENTS NAME OFFSET ON OR \
+    ORDER PASSWORD PAST POLICIES POLICY PRIVILEGES QUERIES QUERY READ REPLICATION RESAMPLE RETENTION REVOKE \
+    SELECT SERIES SET SHARD SHARDS SHOW SLIMIT SOFFSET STATS SUBSCRIPTION SUBSCRIPTIONS TAG TO TRUE USER USERS \
+    VALUES VERBOSE WHERE WITH WRITE";
 
 pub fn is_reserved(word: &str) -> bool {
-    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
+    RESERVED.split(' ').any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 
 /// Cuts a query into tokens.
