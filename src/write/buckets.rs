@@ -1,6 +1,7 @@
 //! Which bucket a database and a retention policy stand for, which buckets there are, and what they take: what the catalog knows and what
 //! the configuration says, in one view.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ pub type Databases = BTreeMap<String, Policies>;
 
 /// The bucket that a database and a retention policy ("" or `autogen`: the default one) stand for: the one that the configuration maps them
 /// to, else `db` for the default policy and `db/rp` for any other.
-pub fn resolve(configured: &Buckets, db: &str, policy: &str) -> String {
-    match configured.mapped(db, policy) {
+pub fn resolve<'a>(configured: &Buckets, db: impl Into<Cow<'a, str>>, policy: &str) -> String {
+    let db = db.into();
+    match configured.mapped(&db, policy) {
         Some(bucket) => bucket.to_owned(),
-        None if policy.is_empty() || policy == DEFAULT_POLICY => db.to_owned(),
+        None if policy.is_empty() || policy == DEFAULT_POLICY => db.into_owned(),
         None => format!("{db}/{policy}"),
     }
 }
@@ -66,7 +68,7 @@ impl Context {
         let known = self.catalog.buckets();
         for bucket in known.iter().map(|bucket| &*bucket.name).chain(configured.configured()) {
             let parts = bucket.split_once('/').filter(|(db, _)| !db.is_empty());
-            let reaches = |(db, policy): &(&str, &str)| resolve(configured, db, policy) == bucket;
+            let reaches = |(db, policy): &(&str, &str)| resolve(configured, *db, policy) == bucket;
             if let Some((db, policy)) = parts.filter(reaches).or(Some((bucket, "")).filter(reaches)) {
                 add(db, policy, bucket.to_owned());
             }

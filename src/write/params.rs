@@ -26,7 +26,7 @@ impl Params {
             Some(db) if !db.is_empty() => db,
             _ => return Err(Refusal::MissingDb),
         };
-        let bucket = resolve(configured, &db, first(query, "rp").as_deref().unwrap_or_default());
+        let bucket = resolve(configured, db, first(query, "rp").as_deref().unwrap_or_default());
         let precision = match first(query, "precision").as_deref() {
             None | Some("" | "n" | "ns") => Precision::Nanosecond,
             Some("u" | "us" | "µs" | "μs") => Precision::Microsecond,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringest::write::query::influxql::{Policy, Statement, parse};
 
 /// Longer than any sentence about a query, however long the query is.
-const SENTENCE_BYTES_MAX: usize = 600;
+const SENTENCE_BYTES_MAX: usize = 800;
 
 /// # Panics
 /// The statements do not survive being written down, or the error breaks what its documentation promises.

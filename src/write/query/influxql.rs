@@ -150,6 +150,7 @@ impl<'a> Parser<'a> {
                 let database = if self.takes("ON")? { Some(self.identifier()?) } else { None };
                 Ok(Statement::ShowPolicies { database })
             }
+            ("SHOW" | "CREATE" | "DROP" | "ALTER" | "KILL" | "SET", []) => Err(self.unexpected_of(NOUNS)),
             _ => {
                 while !matches!(self.peek()?, Token::End | Token::Symbol(';')) {
                     self.take()?;
