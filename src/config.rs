@@ -477,6 +477,8 @@ pub struct Loaded {
     pub config: Config,
     /// Per option, in the order of [`OPTIONS`].
     pub origins: Vec<Origin>,
+    /// The file that was read; sections come from nowhere else.
+    pub file: Option<PathBuf>,
 }
 
 impl Loaded {
@@ -487,7 +489,11 @@ impl Loaded {
         let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
         let options: String =
             lines.iter().zip(&self.origins).map(|(line, origin)| format!("{line:<width$}  # {origin}\n")).collect();
-        options + &self.config.buckets.to_toml()
+        let sections = self.config.buckets.to_toml();
+        match &self.file {
+            Some(file) if !sections.is_empty() => format!("{options}\n# {}\n{sections}", file.display()),
+            _ => options + &sections,
+        }
     }
 }
 
@@ -524,7 +530,8 @@ fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Resul
     }
     match config {
         Some(config) if problems.is_empty() => {
-            Ok(Loaded { config, origins: OPTIONS.iter().map(|option| origin_of(option.key)).collect() })
+            let origins = OPTIONS.iter().map(|option| origin_of(option.key)).collect();
+            Ok(Loaded { config, origins, file: given.file.clone() })
         }
         _ => Err(ConfigError { problems }),
     }

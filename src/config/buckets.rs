@@ -2,6 +2,7 @@
 //! to a bucket. They have neither flag nor variable.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -189,11 +190,13 @@ impl<F: Fn(usize) -> Origin> Reader<'_, F> {
             return;
         };
         let policy = default_as_empty(policy.as_deref().unwrap_or_default()).to_owned();
-        let policies = self.buckets.mappings.entry(db.clone()).or_default();
-        if policies.contains_key(&policy) {
-            self.problems.push(Problem::MappedTwice { origin, db, policy });
-        } else {
-            policies.insert(policy, bucket);
+        match self.buckets.mappings.entry(db.clone()).or_default().entry(policy) {
+            Entry::Vacant(free) => {
+                free.insert(bucket);
+            }
+            Entry::Occupied(taken) => {
+                self.problems.push(Problem::MappedTwice { origin, db, policy: taken.key().clone() });
+            }
         }
     }
 

@@ -31,6 +31,7 @@ pub(super) struct Given {
     values: Vec<(&'static str, String, Origin)>,
     /// Sections of the file.
     pub buckets: Buckets,
+    pub file: Option<PathBuf>,
 }
 
 impl Given {
@@ -68,7 +69,10 @@ pub(super) fn gather(
     }
     if let Some((path, origin)) = file {
         match fs::read_to_string(&path) {
-            Ok(text) => read_file(&path, &text, &mut given, &mut problems),
+            Ok(text) => {
+                read_file(&path, &text, &mut given, &mut problems);
+                given.file = Some(path);
+            }
             Err(error) => problems.push(Problem::Unreadable { path, origin, error }),
         }
     }

@@ -202,6 +202,7 @@ fn check_config_prints_the_sections_and_refuses_what_is_wrong_in_them() {
         ),
         "{printed}"
     );
+    assert!(printed.contains(&format!("\n# {}\n", file.display())), "{printed}");
     assert_eq!(String::from_utf8(check(&printed).stdout).unwrap().lines().count(), printed.lines().count());
     let output = check("[bucket.a]\nretentoin = \"1h\"\n");
     assert_eq!(output.status.code(), Some(2));
