@@ -6,6 +6,7 @@ pub mod influxql;
 mod token;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use super::buckets::{DEFAULT_POLICY, Databases, Policies, resolve};
@@ -35,12 +36,18 @@ const LINE_BYTES: usize = 256;
 const RETENTION_MIN: Duration = Duration::from_secs(1);
 
 /// A request to `/query` whose head has come.
-#[derive(Debug)]
 pub struct Query {
     /// The target behind '?'.
     url: String,
     form: Form,
     gzip: bool,
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query").field("form", &self.form).field("gzip", &self.gzip).finish_non_exhaustive()
+    }
 }
 
 /// How the body says the query.
