@@ -147,6 +147,16 @@ impl Catalog {
         known.bucket_ids.get(name).map(|id| Arc::clone(&known.buckets[*id as usize]))
     }
 
+    /// All buckets, in the order of their birth.
+    pub fn buckets(&self) -> Vec<Arc<Bucket>> {
+        self.known().buckets.clone()
+    }
+
+    /// Heap that a bucket of this name takes, roughly.
+    pub fn bucket_bytes(name: &str) -> usize {
+        TABLE_BYTES + NAMES * name.len()
+    }
+
     /// The table of a measurement, with all columns born so far.
     pub fn find(&self, bucket: &str, measurement: &str) -> Option<Arc<Table>> {
         let known = self.known();
@@ -183,6 +193,27 @@ impl Catalog {
         }
         known.recount();
         Ok(born)
+    }
+
+    /// The bucket, born with `retention` unless it exists. Its record goes to `queue` in both cases, under the lock as in [`Self::bear`]:
+    /// whoever says that a bucket exists, too, stands behind a birth of it in the log. A replay adopts what it knows.
+    pub fn declare_bucket(
+        &self,
+        name: &str,
+        retention: Option<Duration>,
+        queue: impl FnOnce(&[u8], u64),
+    ) -> Arc<Bucket> {
+        let mut known = self.known();
+        let id = known.bear_bucket(name, retention);
+        let bucket = Arc::clone(&known.buckets[id as usize]);
+        let mut record = Vec::new();
+        Birth::Bucket { name: bucket.name.clone(), retention: bucket.retention }.encode(&mut record);
+        queue(&record, known.births);
+        if self.log.is_none() {
+            known.unsaved.clear();
+        }
+        known.recount();
+        bucket
     }
 
     /// Brings the births of a record of the log into the world, those that are not there yet. `strict`: refuses a column whose predecessors are missing,

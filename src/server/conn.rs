@@ -231,8 +231,9 @@ impl Conn<'_> {
                 Done::Busy(refusal)
             }
             Outcome::Reply { response, position } => {
-                if is_write {
-                    shard.wrote(position, has_stored(&response));
+                // A query may bring a bucket into the world.
+                if is_write || position > 0 {
+                    shard.wrote(position, !is_write || has_stored(&response));
                     self.hold(began, position);
                 }
                 Done::Need(self.answer(response, now_ns).map(Need::End))

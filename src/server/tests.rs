@@ -2,6 +2,8 @@
 //! tasks of a shard do, in the order that it wants.
 #![allow(clippy::unwrap_used)]
 
+mod queries;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -45,6 +45,10 @@ pub enum Refusal {
     },
     MissingDb,
     MissingBucket,
+    /// No query, or none that can be read.
+    Query {
+        reason: String,
+    },
     Precision {
         given: String,
         accepted: &'static str,
@@ -117,7 +121,9 @@ impl Refusal {
             Self::LengthRequired => (Status::LengthRequired, "invalid"),
             Self::NotFound | Self::NoBucket { .. } => (Status::NotFound, "not found"),
             Self::Method { .. } => (Status::MethodNotAllowed, "method not allowed"),
-            Self::MissingDb | Self::Precision { .. } | Self::Lines { .. } => (Status::BadRequest, "invalid"),
+            Self::MissingDb | Self::Query { .. } | Self::Precision { .. } | Self::Lines { .. } => {
+                (Status::BadRequest, "invalid")
+            }
             Self::MissingBucket => (Status::NotFound, "not found"),
             Self::Encoding { .. } => (Status::UnsupportedMediaType, "unsupported media type"),
             Self::Gzip(GzipError::TooLarge { .. }) | Self::TooManyBirths { .. } | Self::TooLargeForLog => {
@@ -171,6 +177,7 @@ impl Refusal {
                 "the body brings more new measurements, columns and series than fit into the {bytes_max} bytes that \
                  memory-limit leaves for data; send it in smaller parts"
             ),
+            Self::Query { reason } => reason.clone(),
             Self::Timeout => "the request did not arrive in time; send it again".into(),
             Self::Overloaded { .. } => "the node is short of memory; send the request again later".into(),
             Self::LogFull { .. } => "the write-ahead log is full: nothing was written; the node is publishing what frees it, send the request \

@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::error::Refusal;
 use super::keeper::Keeper;
 use super::params::Params;
+use super::query::Query;
 use super::ready::Readiness;
 use super::route::Route;
 use super::{VERSION_HEADER, params};
@@ -61,6 +62,7 @@ impl Plan {
 #[derive(Debug)]
 enum Work {
     Write { params: Params, gzip: bool },
+    Query(Query),
     Flush,
 }
 
@@ -78,6 +80,13 @@ pub enum Outcome {
 impl Outcome {
     fn reply(response: Response) -> Self {
         Self::Reply { response, position: 0 }
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Overloaded { .. } | Refusal::LogFull { .. } => Self::Busy(refusal.response()),
+            refusal => Self::reply(refusal.response()),
+        }
     }
 }
 
@@ -154,8 +163,9 @@ impl Ingest {
             return Err(Refusal::Method { allow: route.allow() });
         }
         let params = match route {
-            Route::WriteV1 => Params::v1(&head.query)?,
+            Route::WriteV1 => Params::v1(&head.query, &self.context.config.buckets)?,
             Route::WriteV2 => Params::v2(&head.query)?,
+            Route::Query => return Ok(Admit::Read(Plan { work: Work::Query(query_of(head)?), client })),
             Route::Ping => return Ok(Admit::Reply(ping(&head.query))),
             Route::Health => return Ok(Admit::Reply(self.health())),
             Route::Ready => return Ok(Admit::Reply(self.ready())),
@@ -165,12 +175,8 @@ impl Ingest {
                 return Ok(Admit::Read(Plan { work: Work::Flush, client }));
             }
         };
-        let gzip = match head.content_encoding.as_deref() {
-            None | Some("") => false,
-            Some(coding) if coding.eq_ignore_ascii_case("identity") => false,
-            Some(coding) if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => true,
-            Some(other) => return Err(Refusal::Encoding { given: other.to_owned() }),
-        };
+        let gzip = is_gzip(head)?;
+        self.context.check_bucket(&params.bucket)?;
         client.permit_write(&params.bucket)?;
         client.check_quota()?;
         if !self.context.keeper.is_open() {
@@ -181,7 +187,7 @@ impl Ingest {
 
     /// Answers a request whose body is complete.
     pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
-        let outcome = self.work(&plan.work, body, stamp);
+        let outcome = self.work(plan, body, stamp);
         // One that is busy runs again.
         if !matches!(outcome, Outcome::Busy(_)) {
             plan.client.sent(body.len());
@@ -189,10 +195,14 @@ impl Ingest {
         outcome
     }
 
-    fn work(&mut self, work: &Work, body: Padded<'_>, stamp: Stamp) -> Outcome {
-        match work {
+    fn work(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
+        match &plan.work {
             Work::Flush if !self.context.keeper.is_open() => Outcome::reply(Refusal::Recovering.response()),
             Work::Flush => Outcome::Flush,
+            Work::Query(query) => match query.run(&self.context, &plan.client, body) {
+                Ok((response, position)) => Outcome::Reply { response, position },
+                Err(refusal) => Outcome::refused(refusal),
+            },
             Work::Write { params, gzip } => match self.write(params, *gzip, body, stamp) {
                 Ok(Written { position, partial: None }) => {
                     Outcome::Reply { response: Response::empty(Status::NoContent), position }
@@ -203,10 +213,7 @@ impl Ingest {
                 }
                 Err(refusal) => {
                     self.tables.forget_if_empty(&params.bucket);
-                    match refusal {
-                        Refusal::Overloaded { .. } | Refusal::LogFull { .. } => Outcome::Busy(refusal.response()),
-                        refusal => Outcome::reply(refusal.response()),
-                    }
+                    Outcome::refused(refusal)
                 }
             },
         }
@@ -336,6 +343,21 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// When a client should come back after a lack of memory or log: the lake frees it within a few flushes.
 pub const RETRY_AFTER_SECONDS: u64 = 2;
 
+/// Whether the body is compressed by gzip, the only coding that is known.
+fn is_gzip(head: &Head) -> Result<bool, Refusal> {
+    match head.content_encoding.as_deref() {
+        None | Some("") => Ok(false),
+        Some(coding) if coding.eq_ignore_ascii_case("identity") => Ok(false),
+        Some(coding) if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => Ok(true),
+        Some(other) => Err(Refusal::Encoding { given: other.to_owned() }),
+    }
+}
+
+fn query_of(head: &Head) -> Result<Query, Refusal> {
+    let has_body = head.chunked || head.content_length.is_some_and(|bytes| bytes > 0);
+    Query::of(head, has_body && is_gzip(head)?)
+}
+
 fn ping(query: &str) -> Response {
     let verbose = params::first(query, "verbose");
     match verbose.as_deref() {
@@ -359,8 +381,7 @@ struct Written {
 /// Parses a body into the open tables, commits it and queues it to the log.
 fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) -> Result<Written, Refusal> {
     let Body { params, lines, .. } = body;
-    let bucket = context.catalog.bucket(&params.bucket);
-    let retention = bucket.map_or(context.config.default_retention, |bucket| bucket.retention);
+    let retention = context.retention(&params.bucket);
     let rules = Rules { time_ns_min: lower_bound(stamp.now_ns, retention), retention };
     let options = line_options(context.kernel, params.precision, stamp.now_ns);
     let overloaded = Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS };

@@ -62,16 +62,31 @@ impl Keeper {
             }
         }
     }
+
+    /// Room for a record of births of at most `births_bytes`, without a request.
+    ///
+    /// # Errors
+    /// There is none now, or never.
+    pub fn place_births(&self, births_bytes: usize) -> Result<Place<'_>, Refusal> {
+        match self.0.get() {
+            None => Err(Refusal::Recovering),
+            Some(Keeping::Memory(requests)) => Ok(Place::Memory(requests)),
+            Some(Keeping::Log(wal)) => {
+                let space = wal.reserve(births_bytes, 1).map_err(refusal)?;
+                Ok(Place::Log { space, request: [&[], &[]], epoch: 0, position: 0 })
+            }
+        }
+    }
 }
 
-/// A request's place in the log.
+/// A place in the log, of a request or of births alone.
 pub enum Place<'a> {
     Memory(&'a AtomicU64),
     Log { space: Space<'a>, request: [&'a [u8]; 2], epoch: u64, position: u64 },
 }
 
 impl Place<'_> {
-    /// What must be durable before the request is acknowledged; 0 if nothing must.
+    /// What must be durable before anything of it is acknowledged; 0 if nothing must.
     pub fn position(&self) -> u64 {
         match self {
             Self::Memory(_) => 0,
@@ -82,9 +97,9 @@ impl Place<'_> {
 
 impl Journal for Place<'_> {
     fn births(&mut self, record: &[u8], births: u64) {
-        if let Self::Log { space, .. } = self {
+        if let Self::Log { space, position, .. } = self {
             // Births are kept until the catalog has them, whatever epoch is committed.
-            space.append(wal::Record { kind: Kind::Births, epoch: 0, births, parts: &[record] });
+            *position = space.append(wal::Record { kind: Kind::Births, epoch: 0, births, parts: &[record] });
         }
     }
 

@@ -1,11 +1,13 @@
 //! One request's data plane: from a complete head and body to an answer, in one synchronous call on the shard's thread.
 
 mod auth;
+mod buckets;
 mod entry;
 mod error;
 mod ingest;
 mod keeper;
 mod params;
+pub mod query;
 mod quota;
 mod ready;
 mod replay;

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::buckets::resolve;
 use super::error::Refusal;
+use crate::config::Buckets;
 use crate::line::Precision;
 
 /// What a write asks for.
@@ -18,16 +20,13 @@ pub fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 }
 
 impl Params {
-    /// `db`, `rp`, `precision` of `/write`. The bucket is `db`, or `db/rp` for a retention policy other than `autogen`.
-    pub fn v1(query: &str) -> Result<Self, Refusal> {
-        let bucket = match first(query, "db") {
+    /// `db`, `rp`, `precision` of `/write`. The bucket is what `db` and `rp` stand for.
+    pub fn v1(query: &str, configured: &Buckets) -> Result<Self, Refusal> {
+        let db = match first(query, "db") {
             Some(db) if !db.is_empty() => db,
             _ => return Err(Refusal::MissingDb),
         };
-        let bucket = match first(query, "rp") {
-            Some(rp) if !rp.is_empty() && rp != "autogen" => format!("{bucket}/{rp}"),
-            _ => bucket.into_owned(),
-        };
+        let bucket = resolve(configured, db, first(query, "rp").as_deref().unwrap_or_default());
         let precision = match first(query, "precision").as_deref() {
             None | Some("" | "n" | "ns") => Precision::Nanosecond,
             Some("u" | "us" | "µs" | "μs") => Precision::Microsecond,
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     fn bucket(query: &str) -> String {
-        Params::v1(query).unwrap().bucket
+        Params::v1(query, &Buckets::default()).unwrap().bucket
     }
 
     #[test]
@@ -73,13 +72,17 @@ mod tests {
         assert_eq!(bucket("consistency=all&db=d&rp="), "d");
         assert_eq!(bucket("db=d&rp=autogen"), "d");
         assert_eq!(bucket("db=d&rp=weekly"), "d/weekly");
-        assert!(matches!(Params::v1("precision=s"), Err(Refusal::MissingDb)));
-        assert!(matches!(Params::v1("db="), Err(Refusal::MissingDb)));
+        let configured = Buckets::default();
+        assert!(matches!(Params::v1("precision=s", &configured), Err(Refusal::MissingDb)));
+        assert!(matches!(Params::v1("db=", &configured), Err(Refusal::MissingDb)));
     }
 
     #[test]
     fn precisions_of_both_versions() {
-        let v1 = |precision: &str| Params::v1(&format!("db=d&precision={precision}")).map(|params| params.precision);
+        let configured = Buckets::default();
+        let v1 = |precision: &str| {
+            Params::v1(&format!("db=d&precision={precision}"), &configured).map(|params| params.precision)
+        };
         assert_eq!(v1("").unwrap(), Precision::Nanosecond);
         assert_eq!(v1("%C2%B5s").unwrap(), Precision::Microsecond);
         assert_eq!(v1("m").unwrap(), Precision::Minute);

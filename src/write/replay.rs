@@ -66,10 +66,10 @@ impl Replay {
     }
 
     fn insert(&mut self, entry: &Entry<'_>, lines: Padded<'_>, number: u64, by_force: bool) -> Result<(), ReplayError> {
-        let Context { catalog, config, kernel, .. } = &self.context;
+        let Context { catalog, kernel, .. } = &self.context;
         let options = line_options(*kernel, entry.precision, entry.received_ns);
         let dropped = entry.dropped.clone();
-        let retention = config.default_retention;
+        let retention = self.context.retention_at_birth(entry.bucket);
         let writer = self.tables.replayer(entry.bucket, catalog, dropped, retention, lines.len(), by_force);
         let Some(mut writer) = writer else { return Err(ReplayError::NoMemory) };
         match line::parse(lines, options, &mut writer) {

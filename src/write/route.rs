@@ -9,6 +9,8 @@ pub enum Route {
     WriteV1,
     /// `POST /api/v2/write`, InfluxDB v2.
     WriteV2,
+    /// `/query`, InfluxDB v1.
+    Query,
     Ping,
     Health,
     Ready,
@@ -21,6 +23,7 @@ impl Route {
         Some(match path {
             "/write" => Self::WriteV1,
             "/api/v2/write" => Self::WriteV2,
+            "/query" => Self::Query,
             "/ping" => Self::Ping,
             "/health" => Self::Health,
             "/ready" => Self::Ready,
@@ -34,6 +37,7 @@ impl Route {
     pub const fn allow(self) -> &'static str {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush => "POST",
+            Self::Query => "GET, POST",
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
         }
     }
@@ -41,13 +45,15 @@ impl Route {
     pub const fn allows(self, method: Method) -> bool {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush => matches!(method, Method::Post),
+            Self::Query => matches!(method, Method::Get | Method::Post),
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => matches!(method, Method::Get | Method::Head),
         }
     }
+
     /// Whether a node that wants tokens wants one here. What tells of the node alone is open to probes.
     pub const fn needs_token(self) -> bool {
         match self {
-            Self::WriteV1 | Self::WriteV2 | Self::Flush => true,
+            Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Flush => true,
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => false,
         }
     }

@@ -8,6 +8,8 @@ mod auth;
 mod batches;
 #[cfg(feature = "lake")]
 mod births_race;
+#[cfg(feature = "lake")]
+mod buckets;
 mod exact;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
@@ -31,6 +33,8 @@ mod line_strategy;
 mod log;
 #[cfg(feature = "lake")]
 mod node;
+#[cfg(feature = "lake")]
+mod query;
 mod replayed;
 #[cfg(feature = "lake")]
 mod restart;

@@ -28,6 +28,20 @@ proptest! {
     }
 
     #[test]
+    fn influxql_from_nearly_right_queries(parts in vec(prop::sample::select(&[
+        "CREATE DATABASE ", "CREATE RETENTION POLICY ", "SHOW DATABASES", "SHOW RETENTION POLICIES ", "SELECT ", "DROP DATABASE ", "ON ",
+        "x ", "\"a \\\" b\" ", "'it' ", "WITH ", "DURATION ", "7d ", "INF ", "1h30m ", "REPLICATION 1 ", "SHARD DURATION 0s ", "NAME ",
+        "DEFAULT ", "; ", "/* c */", "-- c\n", "/re;/ ", "\"", "'", "\\", "9", "\0", "µ", "FROM ",
+    ][..]), 0..16)) {
+        fuzzed::influxql::influxql(parts.concat().as_bytes());
+    }
+
+    #[test]
+    fn influxql_from_any_bytes(data in vec(any::<u8>(), 0..200)) {
+        fuzzed::influxql::influxql(&data);
+    }
+
+    #[test]
     fn buffer_operations(data in vec(any::<u8>(), 0..100)) {
         fuzzed::buffer::buffer(&data);
     }

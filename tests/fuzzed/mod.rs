@@ -4,6 +4,7 @@
 pub mod buffer;
 pub mod gunzip;
 pub mod http;
+pub mod influxql;
 pub mod line;
 pub mod log_writer;
 pub mod table;

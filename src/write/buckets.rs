@@ -1,0 +1,78 @@
+//! Which bucket a database and a retention policy stand for, which buckets there are, and what they take: what the catalog knows and what
+//! the configuration says, in one view.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::error::Refusal;
+use super::ingest::Context;
+use crate::config::Buckets;
+
+/// The name of the retention policy that a database has from the beginning: that of the bucket named like the database.
+pub const DEFAULT_POLICY: &str = "autogen";
+
+/// Retention policies of a database, and the buckets that they stand for.
+pub type Policies = BTreeMap<String, String>;
+pub type Databases = BTreeMap<String, Policies>;
+
+/// The bucket that a database and a retention policy ("" or `autogen`: the default one) stand for: the one that the configuration maps them
+/// to, else `db` for the default policy and `db/rp` for any other.
+pub fn resolve<'a>(configured: &Buckets, db: impl Into<Cow<'a, str>>, policy: &str) -> String {
+    let db = db.into();
+    match configured.mapped(&db, policy) {
+        Some(bucket) => bucket.to_owned(),
+        None if policy.is_empty() || policy == DEFAULT_POLICY => db.into_owned(),
+        None => format!("{db}/{policy}"),
+    }
+}
+
+impl Context {
+    /// How old the points of a bucket may be, now. The configuration beats what the bucket was created with.
+    pub fn retention(&self, bucket: &str) -> Option<Duration> {
+        self.config.buckets.retention(bucket).unwrap_or_else(|| {
+            self.catalog.bucket(bucket).map_or(self.config.default_retention, |bucket| bucket.retention)
+        })
+    }
+
+    /// The retention that a bucket is born with.
+    pub fn retention_at_birth(&self, bucket: &str) -> Option<Duration> {
+        self.config.buckets.retention(bucket).unwrap_or(self.config.default_retention)
+    }
+
+    /// Refuses a write to a bucket that does not exist and is not made by it.
+    pub fn check_bucket(&self, bucket: &str) -> Result<(), Refusal> {
+        let config = &self.config;
+        if config.auto_create_buckets || self.catalog.bucket(bucket).is_some() || config.buckets.names(bucket) {
+            return Ok(());
+        }
+        // Before the log is replayed nobody knows whether the bucket exists.
+        if !self.keeper.is_open() {
+            return Err(Refusal::Recovering);
+        }
+        Err(Refusal::NoBucket { name: bucket.to_owned() })
+    }
+
+    /// What v1 clients see as databases and their retention policies: every bucket that exists or is configured, under the names by which
+    /// a write reaches it.
+    pub fn databases(&self) -> Databases {
+        let configured = &self.config.buckets;
+        let mut databases = Databases::new();
+        let mut add = |db: &str, policy: &str, bucket: String| {
+            let policy = if policy.is_empty() { DEFAULT_POLICY } else { policy };
+            databases.entry(db.to_owned()).or_default().insert(policy.to_owned(), bucket);
+        };
+        for (db, policy) in configured.mappings() {
+            add(db, policy, resolve(configured, db, policy));
+        }
+        let known = self.catalog.buckets();
+        for bucket in known.iter().map(|bucket| &*bucket.name).chain(configured.configured()) {
+            let parts = bucket.split_once('/').filter(|(db, _)| !db.is_empty());
+            let reaches = |(db, policy): &(&str, &str)| resolve(configured, *db, policy) == bucket;
+            if let Some((db, policy)) = parts.filter(reaches).or(Some((bucket, "")).filter(reaches)) {
+                add(db, policy, bucket.to_owned());
+            }
+        }
+        databases
+    }
+}

@@ -1,0 +1,238 @@
+//! `/query`: what client libraries ask when they start, answered member by member as InfluxDB 1.x does.
+
+use crate::buckets::configured;
+use crate::node::{Answer, Node};
+
+fn encoded(query: &str) -> String {
+    query.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn ask(node: &Node, query: &str) -> Answer {
+    node.request("POST", &format!("/query?q={}", encoded(query)), b"")
+}
+
+/// The body of a 200.
+fn told(node: &Node, query: &str) -> String {
+    let answer = ask(node, query);
+    assert_eq!(answer.status, 200, "{query}: {answer:?}");
+    answer.text()
+}
+
+/// The error member of the only statement.
+fn error(node: &Node, query: &str) -> String {
+    let answer = ask(node, query);
+    assert_eq!(answer.status, 200, "{query}: {answer:?}");
+    let json = answer.json();
+    json["results"][0]["error"].as_str().unwrap_or_else(|| panic!("{query}: {json}")).to_owned()
+}
+
+#[test]
+fn statements_are_answered_as_influxdb_answers_them() {
+    let node = Node::start(&["--default-retention", "72h"]);
+    let policies = |rows: &str| {
+        format!(
+            "{{\"results\":[{{\"statement_id\":0,\"series\":[{{\"columns\":[\"name\",\"duration\",\"shardGroupDuration\",\
+             \"replicaN\",\"default\"],\"values\":[{rows}]}}]}}]}}\n"
+        )
+    };
+    for (query, expected) in [
+        ("SHOW DATABASES", r#"{"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"]}]}]}"#),
+        ("CREATE DATABASE \"x\"", r#"{"results":[{"statement_id":0}]}"#),
+        ("create database x", r#"{"results":[{"statement_id":0}]}"#),
+        (
+            "SHOW DATABASES",
+            r#"{"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"values":[["x"]]}]}]}"#,
+        ),
+        (
+            "CREATE DATABASE \"y\" WITH DURATION 7d REPLICATION 1 SHARD DURATION 1h NAME \"autogen\"",
+            r#"{"results":[{"statement_id":0}]}"#,
+        ),
+        (
+            "SHOW DATABASES; CREATE DATABASE z ;show databases",
+            concat!(
+                r#"{"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"values":[["x"],["y"]]}]},"#,
+                r#"{"statement_id":1},"#,
+                r#"{"statement_id":2,"series":[{"name":"databases","columns":["name"],"values":[["x"],["y"],["z"]]}]}]}"#
+            ),
+        ),
+        ("SHOW RETENTION POLICIES ON \"no\"", r#"{"results":[{"statement_id":0,"error":"database not found: no"}]}"#),
+        ("SHOW RETENTION POLICIES", r#"{"results":[{"statement_id":0,"error":"database name required"}]}"#),
+    ] {
+        assert_eq!(told(&node, query), format!("{expected}\n"), "{query}");
+    }
+    assert_eq!(told(&node, "SHOW RETENTION POLICIES ON x"), policies(r#"["autogen","72h0m0s","24h0m0s",1,true]"#));
+    told(&node, "CREATE RETENTION POLICY \"for ever\" ON x DURATION INF REPLICATION 1");
+    told(&node, "CREATE RETENTION POLICY short ON x DURATION 1h30m REPLICATION 1 SHARD DURATION 0s");
+    let rows = r#"["autogen","72h0m0s","24h0m0s",1,true],["for ever","0s","168h0m0s",1,false],["short","1h30m0s","1h0m0s",1,false]"#;
+    assert_eq!(told(&node, "SHOW RETENTION POLICIES ON \"x\""), policies(rows));
+    let answer = node.request("GET", &format!("/query?db=x&q={}", encoded("SHOW RETENTION POLICIES")), b"");
+    assert_eq!(answer.text(), policies(rows));
+    // A policy takes what was said.
+    let answer = node.request("POST", "/write?db=x&rp=for+ever", b"m f=1 1");
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(node.request("POST", "/write?db=x&rp=short", b"m f=1 1").status, 422);
+}
+
+#[test]
+fn every_answer_carries_the_headers_that_clients_read() {
+    let node = Node::start(&[]);
+    let answer = ask(&node, "SHOW DATABASES");
+    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+    assert!(answer.header("X-Influxdb-Version").is_some_and(|version| version.starts_with("1.8")));
+    assert_eq!(answer.header("X-Influxdb-Build"), Some("OSS"));
+    assert!(answer.header("Request-Id").is_some());
+    let pretty = node.request("GET", "/query?pretty=true&q=SHOW+DATABASES", b"");
+    assert!(pretty.text().starts_with("{\n    \"results\": [\n        {\n"), "{pretty:?}");
+}
+
+#[test]
+fn another_retention_than_the_existing_one_conflicts() {
+    let toml = "default-retention = \"72h\"\n[bucket.fixed]\nretention = \"10h\"\n";
+    let node = configured(tempfile::tempdir().unwrap(), toml, &["--default-retention", "72h"]);
+    const CONFLICT: &str = "retention policy conflicts with an existing policy";
+    told(&node, "CREATE DATABASE x WITH DURATION 5h");
+    assert_eq!(error(&node, "CREATE DATABASE x WITH DURATION 6h"), CONFLICT);
+    assert_eq!(error(&node, "CREATE RETENTION POLICY autogen ON x DURATION INF REPLICATION 1"), CONFLICT);
+    for same in [
+        "CREATE DATABASE x",
+        "CREATE DATABASE x WITH DURATION 300m",
+        "CREATE RETENTION POLICY autogen ON x DURATION 5h REPLICATION 1 DEFAULT",
+        "CREATE DATABASE fixed WITH DURATION 10h",
+    ] {
+        assert_eq!(told(&node, same), "{\"results\":[{\"statement_id\":0}]}\n", "{same}");
+    }
+    assert_eq!(error(&node, "CREATE DATABASE fixed WITH DURATION 11h"), CONFLICT);
+    assert_eq!(error(&node, "CREATE DATABASE x WITH DURATION 100ms"), "retention policy duration must be at least 1s");
+}
+
+#[test]
+fn drop_and_select_say_that_they_did_nothing() {
+    let node = Node::start(&[]);
+    node.must_write("x", "m f=1 1");
+    for (query, what) in [
+        ("DROP DATABASE \"x\"", "DROP DATABASE"),
+        ("DELETE FROM m", "DELETE"),
+        ("SELECT * FROM m", "SELECT"),
+        ("SHOW MEASUREMENTS", "SHOW MEASUREMENTS"),
+        ("SHOW SERIES ON x", "SHOW SERIES"),
+        ("SHOW TAG KEYS", "SHOW TAG KEYS"),
+        ("SHOW USERS", "SHOW USERS"),
+        ("ALTER RETENTION POLICY autogen ON x DURATION 1h", "ALTER RETENTION POLICY"),
+    ] {
+        let error = error(&node, query);
+        assert!(error.starts_with(&format!("{what} is not supported and nothing was done")), "{error}");
+    }
+    for (query, part) in [
+        ("CREATE DATABASE y WITH NAME \"weekly\"", "leave NAME out"),
+        ("CREATE RETENTION POLICY r ON x DURATION 1h REPLICATION 1 DEFAULT", "leave DEFAULT out"),
+        ("CREATE DATABASE y WITH DURATION 5h FUTURE LIMIT 1h", "FUTURE LIMIT is not supported"),
+        ("CREATE RETENTION POLICY r ON y DURATION 1h REPLICATION 1", "database not found: y"),
+        ("CREATE DATABASE \"\"", "invalid name"),
+    ] {
+        let error = error(&node, query);
+        assert!(error.contains(part), "{query}: {error}");
+    }
+    // What follows a statement that failed is not executed.
+    let answer = told(&node, "CREATE DATABASE a; DROP DATABASE x; CREATE DATABASE b");
+    assert!(
+        answer.contains(r#"{"statement_id":0},"#) && answer.contains(r#"{"statement_id":2,"error":"not executed"}"#),
+        "{answer}"
+    );
+    assert!(told(&node, "SHOW DATABASES").contains(r#""values":[["a"],["x"]]"#));
+    assert_eq!(node.lake().lines("x", "m").len(), 1);
+}
+
+#[test]
+fn a_query_comes_in_the_url_in_a_form_or_as_the_body() {
+    let node = Node::start(&[]);
+    let mut client = node.connect();
+    let mut answers = |method: &str, target: &str, headers: &str, body: &[u8]| {
+        client.request_with(method, target, headers, body);
+        let answer = client.answer();
+        (answer.status, answer.text())
+    };
+    let done = (200, "{\"results\":[{\"statement_id\":0}]}\n".to_owned());
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    assert_eq!(answers("GET", "/query?q=CREATE+DATABASE+a", "", b""), done);
+    assert_eq!(answers("POST", "/query", form, b"q=CREATE+DATABASE+%22b%22&u=root&p=root"), done);
+    assert_eq!(answers("POST", "/query", "Content-Type: application/vnd.influxql\r\n", b"CREATE DATABASE c"), done);
+    // The Python client announces gzip with every request once it was asked for.
+    assert_eq!(answers("POST", "/query?q=CREATE+DATABASE+d", "Content-Encoding: gzip\r\n", b""), done);
+    let mut gzip = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+    let mut packed = vec![0; 200];
+    let bytes = gzip.gzip_compress(b"q=CREATE+DATABASE+e", &mut packed).unwrap();
+    let headers = format!("{form}Content-Encoding: gzip\r\n");
+    assert_eq!(answers("POST", "/query", &headers, &packed[..bytes]), done);
+    let (_, shown) = answers("POST", "/query", form, b"q=SHOW+DATABASES");
+    assert!(shown.contains(r#"[["a"],["b"],["c"],["d"],["e"]]"#), "{shown}");
+}
+
+#[test]
+fn queries_that_cannot_be_read_are_400() {
+    let node = Node::start(&[]);
+    for (target, message) in [
+        ("/query", "missing required parameter \"q\""),
+        ("/query?q=", "missing required parameter \"q\""),
+        ("/query?q=CREATE+TABLE+x", "error parsing query: found TABLE, expected ANALYZE, CARDINALITY,"),
+        ("/query?q=SHOW+DATABASES+now", "error parsing query: found now, expected ;, EOF at line 1, char 16"),
+    ] {
+        let answer = node.request("POST", target, b"");
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &"invalid".into()), "{target}: {answer:?}");
+        assert!(answer.json()["error"].as_str().unwrap().starts_with(message), "{answer:?}");
+    }
+    let many = "SHOW+DATABASES;".repeat(33);
+    assert_eq!(node.request("GET", &format!("/query?q={many}"), b"").status, 400);
+    assert_eq!(node.request("DELETE", "/query?q=SHOW+DATABASES", b"").header("Allow"), Some("GET, POST"));
+    let large = vec![b'x'; (64 << 10) + 1];
+    let answer = node.request("POST", "/query", &large);
+    assert_eq!((answer.status, &answer.json()["code"]), (413, &"invalid".into()), "{answer:?}");
+    assert!(answer.json()["message"].as_str().unwrap().contains("65536"), "{answer:?}");
+    let mut client = node.connect();
+    client.send("POST /query HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(format!("{:x}\r\n", large.len()));
+    client.send(&large);
+    client.send("\r\n0\r\n\r\n");
+    assert_eq!(client.answer().status, 413);
+    // Whatever the coding of a body that is not there, and not of one that is.
+    for (body, status) in [(&b""[..], 200), (b"q=SHOW+DATABASES", 415)] {
+        let mut client = node.connect();
+        client.request_with("POST", "/query?q=SHOW+DATABASES", "Content-Encoding: br\r\n", body);
+        assert_eq!(client.answer().status, status);
+    }
+}
+
+#[test]
+fn databases_are_shown_under_the_names_by_which_writes_reach_them() {
+    let toml = r#"
+[bucket.configured]
+[bucket."c/rp"]
+[[mapping]]
+db = "d"
+bucket = "elsewhere"
+[[mapping]]
+db = "d"
+rp = "x"
+bucket = "d"
+"#;
+    let node = configured(tempfile::tempdir().unwrap(), toml, &[]);
+    node.must_write("plain", "m f=1 1");
+    for bucket in ["/odd", "d/x", "autogenous/autogen", "elsewhere"] {
+        assert_eq!(node.request("POST", &format!("/api/v2/write?bucket={bucket}"), b"m f=1 1").status, 204);
+    }
+    let shown = ask(&node, "SHOW DATABASES").json();
+    let expected = serde_json::json!([
+        ["/odd"],
+        ["autogenous/autogen"],
+        ["c"],
+        ["configured"],
+        ["d"],
+        ["d/x"],
+        ["elsewhere"],
+        ["plain"]
+    ]);
+    assert_eq!(shown["results"][0]["series"][0]["values"], expected);
+    let policies = ask(&node, "SHOW RETENTION POLICIES ON d").json();
+    let names: Vec<_> =
+        policies["results"][0]["series"][0]["values"].as_array().unwrap().iter().map(|row| &row[0]).collect();
+    assert_eq!(names, ["autogen", "x"]);
+}
