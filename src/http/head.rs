@@ -166,6 +166,9 @@ impl Scan {
     }
 }
 
+/// Longer Strings are not kept for the next request: a connection that once had a long head would hold it for ever.
+const SPARE_BYTES_MAX: usize = 256;
+
 /// Fills the head; keeps the Strings of headers that the current request lacks for those that a later one has.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
@@ -208,7 +211,8 @@ impl Parser {
             &mut head.traceparent,
             &mut head.content_type,
         ];
-        self.spares.extend(optional.into_iter().filter_map(Option::take).chain(kept));
+        let used = optional.into_iter().filter_map(Option::take).chain(kept);
+        self.spares.extend(used.filter(|text| text.capacity() <= SPARE_BYTES_MAX));
         self.spares.iter_mut().for_each(String::clear);
         self.head = Head {
             path: self.spares.pop().unwrap_or_default(),
