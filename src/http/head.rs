@@ -431,3 +431,25 @@ fn explain(error: httparse::Error, bytes: &[u8], headers_max: usize) -> Error {
         _ => Error::RequestLine { line: quote(line) },
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_short_values_is_kept_and_of_long_ones_not() {
+        let mut parser = Parser::default();
+        let head = |value: &str| format!("GET /ping HTTP/1.1\r\nHost: h\r\nAuthorization: {value}\r\n\r\n");
+        let kept = |parser: &mut Parser, value: &str| -> usize {
+            parser.parse(head(value).as_bytes(), HEADERS_CAPACITY).unwrap();
+            parser.forget();
+            let head = &parser.head;
+            parser.spares.iter().chain([&head.path, &head.query]).map(String::capacity).sum()
+        };
+        let short = kept(&mut parser, "Token abc");
+        assert!((9..=5 * SPARE_BYTES_MAX).contains(&short), "{short}");
+        let long = kept(&mut parser, &"x".repeat(20_000));
+        assert!(long <= short, "{long} bytes stay of a long head, {short} of a short one");
+    }
+}

@@ -38,7 +38,7 @@ const HAND_OVER_STEP: Duration = Duration::from_millis(2);
 const SWEEPS_PER_TRIM: u32 = 40;
 
 /// Most memory of the node, and its share of the budget, for connections that wait for a request with a larger buffer than an idle one's.
-const WARM_BYTES_MAX: usize = 32 << 20;
+const WARM_BYTES_MAX: usize = 16 << 20;
 const WARM_BUDGET_SHARE: usize = 32;
 
 /// Sweeps between two warnings that connections are turned away.
