@@ -94,7 +94,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 pub fn run(config: Config) -> Result<(), ServerError> {
     abort_on_panic();
     let signals = signal::watch().map_err(system("signal handlers"))?;
-    let connections_max = connections_that_fit(&config, raise_descriptor_limit());
+    let connections_max = cap_connections(&config, raise_descriptor_limit());
     let config = Config { connections_max, ..config };
     let data_dir = DataDir::lock(&config.data_dir)?;
     let (drained_sender, drained) = unbounded();
@@ -210,13 +210,11 @@ fn raise_descriptor_limit() -> Option<u64> {
     }
 }
 
-/// The cap on connections: what was asked for, or what leaves files for the log and the lake.
-fn connections_that_fit(config: &Config, descriptors_max: Option<u64>) -> usize {
+/// The cap on connections in force: what was asked for, or what the limit of open files leaves.
+fn cap_connections(config: &Config, descriptors_max: Option<u64>) -> usize {
     let asked = config.connections_max;
     let Some(descriptors_max) = descriptors_max.and_then(|limit| usize::try_from(limit).ok()) else { return asked };
-    let reserved = DESCRIPTORS_RESERVED + node::REFUSALS_MAX + config.shards * DESCRIPTORS_PER_SHARD;
-    // A limit of a few hundred files is shared by halves.
-    let fitting = descriptors_max.saturating_sub(reserved).max(descriptors_max / 2).max(1);
+    let fitting = connections_that_fit(descriptors_max, config.shards);
     if fitting < asked {
         tracing::warn!(
             asked,
@@ -226,6 +224,12 @@ fn connections_that_fit(config: &Config, descriptors_max: Option<u64>) -> usize 
         );
     }
     fitting.min(asked)
+}
+
+/// How many connections leave enough files for the log and the lake; a limit of a few hundred files is shared by halves.
+fn connections_that_fit(descriptors_max: usize, shards: usize) -> usize {
+    let reserved = DESCRIPTORS_RESERVED + node::REFUSALS_MAX + shards * DESCRIPTORS_PER_SHARD;
+    descriptors_max.saturating_sub(reserved).max(descriptors_max / 2).max(1)
 }
 
 fn start_shards(node: &Arc<Node>, bound: &Bound) -> Result<Vec<JoinHandle<()>>, ServerError> {

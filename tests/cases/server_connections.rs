@@ -229,3 +229,32 @@ fn idle_connections_hold_little_whatever_they_have_done() {
     assert!(bodies < f64::from(CLIENTS * 2_048 + (12 << 20)), "{bodies} bytes");
     node.stop();
 }
+
+/// Every byte of the budget is taken by bodies that are awaited: what is small is served, what is not gets its own 503.
+#[test]
+fn a_node_without_memory_still_answers() {
+    let node = Node::start(&["--shards", "1", "--memory-limit", "192MiB", "--max-body-size", "16MiB"]);
+    let mut waiting = Vec::new();
+    for bytes in [16_000_000, 8_000_000, 4_000_000, 2_000_000, 1_000_000, 250_000, 60_000, 15_000] {
+        for _ in 0..8 {
+            let mut client = node.connect();
+            client.send(format!("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: {bytes}\r\n\r\n"));
+            waiting.push(client);
+        }
+    }
+    // So long they wait for memory before they are refused.
+    std::thread::sleep(Duration::from_millis(2_500));
+    let mut client = node.connect();
+    client.send("GET /health HTTP/1.1\r\nHost: node\r\nX-Request-Id: first\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    client.send(format!("GET /ping HTTP/1.1\r\nHost: node\r\nX-Long: {}", "x".repeat(3_000)));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")), "{answer:?}");
+    assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+    assert_eq!(answer.header("X-Request-Id").map(str::len), Some(36), "not that of the request before: {answer:?}");
+    drop(waiting);
+    let give_up = Instant::now() + PATIENCE;
+    while node.write("d", &LINE.repeat(200)).status != 204 {
+        assert!(Instant::now() < give_up, "memory does not come back");
+    }
+}

@@ -48,14 +48,14 @@ fn a_head_that_does_not_end_is_answered_with_408() {
     silent.send("GET /ping HTTP/1.1\r\nHost: no");
     let began = Instant::now();
     assert_timeout(&silent.answer());
-    assert_between(began.elapsed(), 0.7, 5.0);
+    assert_between(began.elapsed(), 0.7, 8.0);
     silent.expect_end();
     // A byte now and then does not prolong it.
     let mut slow = node.connect();
     slow.send("GET /ping HTTP/1.1\r\nX-Long: ");
     let (answer, time) = trickle(&mut slow, b"x");
     assert_timeout(&answer);
-    assert_between(time, 0.7, 5.0);
+    assert_between(time, 0.7, 8.0);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_body_that_pauses_too_long_is_answered_with_408() {
         client.send("#".repeat(1_000_000));
         let began = Instant::now();
         assert_timeout(&client.answer());
-        assert_between(began.elapsed(), 0.7, 5.0);
+        assert_between(began.elapsed(), 0.7, 8.0);
     }
     assert_eq!(node.metric("ringest_requests_total{status=\"408\"}"), 2.0);
 }
@@ -105,19 +105,19 @@ fn a_body_below_the_rate_is_answered_with_408() {
     client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 9000000\r\n\r\n");
     let (answer, time) = trickle(&mut client, &piece);
     assert_timeout(&answer);
-    // 30 KiB/s or less of 100: the second in advance lasts 1.4 s.
-    assert_between(time, 1.0, 5.0);
+    // 30 KiB/s or less of 100: the second in advance lasts 1.4 s at most.
+    assert_between(time, 0.7, 8.0);
     // Framing earns no more than anything else: a chunk for each byte.
     let mut client = node.connect();
     client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n");
     let (answer, time) = trickle(&mut client, b"1\r\n#\r\n");
     assert_timeout(&answer);
-    assert_between(time, 0.7, 5.0);
+    assert_between(time, 0.7, 8.0);
 }
 
 #[test]
 fn a_body_above_the_rate_may_take_its_time() {
-    let node = impatient(&["--min-body-rate", "1KiB"]);
+    let node = Node::start(&["--request-timeout", "2s", "--min-body-rate", "1KiB"]);
     let body = LINE.repeat(400);
     let mut client = node.connect();
     client.send(format!("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n", body.len()));
@@ -152,7 +152,7 @@ fn an_idle_connection_is_closed_without_a_word() {
     assert_eq!(used.answer().status, 204);
     let began = Instant::now();
     used.expect_end();
-    assert_between(began.elapsed(), 0.7, 5.0);
+    assert_between(began.elapsed(), 0.7, 8.0);
     fresh.expect_end();
     // The empty line that may stand before a request is none.
     let mut blank = node.connect();
@@ -162,9 +162,9 @@ fn an_idle_connection_is_closed_without_a_word() {
 
 #[test]
 fn a_connection_in_use_is_not_idle() {
-    let node = Node::start(&["--idle-timeout", "1s"]);
+    let node = Node::start(&["--idle-timeout", "2s"]);
     let mut client = node.connect();
-    for _ in 0..8 {
+    for _ in 0..12 {
         std::thread::sleep(STEP * 3);
         client.request("GET", "/ping", b"");
         assert_eq!(client.answer().status, 204);
