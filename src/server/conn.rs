@@ -41,7 +41,7 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
         buf: Buf::default(),
         start: 0,
         pace: Pace::default(),
-        last_bytes: 0,
+        received: 0,
         out: Vec::new(),
         unsettled: Unsettled::default(),
         asked: Asked::default(),
@@ -122,8 +122,8 @@ struct Conn<'a> {
     start: usize,
     /// How the current body comes in.
     pace: Pace,
-    /// Bytes of the last request; the next is expected to be like it.
-    last_bytes: usize,
+    /// Bytes received since the connection was at rest; what comes next is expected to be like it.
+    received: usize,
     /// Answers not sent yet.
     out: Vec<u8>,
     unsettled: Unsettled,
@@ -174,7 +174,7 @@ impl Conn<'_> {
                     match self.complete(body.clone()) {
                         Done::Busy(refusal) => Some(Need::Space { body, consumed, refusal }),
                         Done::Need(need) => {
-                            self.consume(consumed);
+                            self.start += consumed;
                             need
                         }
                     }
@@ -184,12 +184,6 @@ impl Conn<'_> {
                 return need;
             }
         }
-    }
-
-    /// The next request begins behind the `bytes` of this one.
-    fn consume(&mut self, bytes: usize) {
-        self.start += bytes;
-        self.last_bytes = bytes;
     }
 
     /// The head is complete: is the body wanted?
@@ -265,7 +259,7 @@ impl Conn<'_> {
             tokio::time::sleep(MEMORY_WAIT_STEP).await;
             done = self.complete(body.clone());
         }
-        self.consume(consumed);
+        self.start += consumed;
         match done {
             Done::Busy(refusal) => {
                 self.work = None;
@@ -395,6 +389,7 @@ impl Conn<'_> {
             }
             Ok(0) | Err(_) => None,
             Ok(bytes) => {
+                self.received += bytes;
                 self.pace.bytes += bytes as u64;
                 self.pace.sweeps += self.shard.connections.tick() - began;
                 Some(None)
@@ -402,11 +397,11 @@ impl Conn<'_> {
         }
     }
 
-    /// Gives back what a request needed: idle connections are many, and each holds little. One whose last request was larger waits with
-    /// a buffer that takes such a request in one read, as long as only so many do; says whether this is one of them.
+    /// Gives back what requests needed: idle connections are many, and each holds little. One that has received more at once waits with
+    /// a buffer that takes as much in one read, as long as only so many do; says whether this is one of them.
     fn rest(&mut self) -> bool {
         let shard = self.shard;
-        let is_warm = self.last_bytes > IDLE_BYTES && shard.warm_left.get() > 0;
+        let is_warm = self.received > IDLE_BYTES && shard.warm_left.get() > 0;
         let wanted = if is_warm { SMALL_BYTES } else { IDLE_BYTES };
         if is_warm {
             shard.warm_left.update(|left| left - 1);
@@ -417,7 +412,7 @@ impl Conn<'_> {
             self.buf = Buf::default();
             self.buf = shard.pool.take(wanted).unwrap_or_else(|| shard.pool.take_idle());
         }
-        self.start = 0;
+        (self.start, self.received) = (0, 0);
         // A long answer (metrics, a query) must not stay with the connection, nor a long request id.
         self.out.shrink_to(KEPT_ANSWER_BYTES_MAX);
         self.unsettled.began.shrink_to(KEPT_UNSETTLED_MAX);
@@ -429,16 +424,24 @@ impl Conn<'_> {
     async fn make_room(&mut self, missing: usize) -> bool {
         let kept = self.buf.filled() - self.start;
         let needed = kept + missing;
+        // A read that filled the buffer of an idle connection is followed by more: by a body, or by pipelined requests.
+        let is_burst = self.buf.capacity() < SMALL_BYTES && self.buf.filled() == self.buf.capacity();
         if needed > self.buf.capacity() {
-            let Some(mut larger) = self.take_memory(needed).await else { return false };
-            larger.copy_from(&self.buf, self.start);
-            self.buf = larger;
-            self.start = 0;
+            let Some(larger) = self.take_memory(needed).await else { return false };
+            self.move_to(larger);
+        } else if is_burst && let Some(larger) = self.shard.pool.take(SMALL_BYTES) {
+            self.move_to(larger);
         } else if kept == 0 || self.start + needed > self.buf.capacity() {
             self.buf.drop_front(self.start);
             self.start = 0;
         }
         true
+    }
+
+    fn move_to(&mut self, mut larger: Buf) {
+        larger.copy_from(&self.buf, self.start);
+        self.buf = larger;
+        self.start = 0;
     }
 
     async fn take_memory(&mut self, bytes: usize) -> Option<Buf> {
