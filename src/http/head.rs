@@ -167,6 +167,9 @@ impl Scan {
     }
 }
 
+/// Longer Strings are not kept for the next request: a connection that once had a long head would hold it for ever.
+const SPARE_BYTES_MAX: usize = 256;
+
 /// Fills the head; keeps the Strings of headers that the current request lacks for those that a later one has.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
@@ -209,7 +212,8 @@ impl Parser {
             &mut head.traceparent,
             &mut head.content_type,
         ];
-        self.spares.extend(optional.into_iter().filter_map(Option::take).chain(kept));
+        let used = optional.into_iter().filter_map(Option::take).chain(kept);
+        self.spares.extend(used.filter(|text| text.capacity() <= SPARE_BYTES_MAX));
         self.spares.iter_mut().for_each(String::clear);
         self.head = Head {
             path: self.spares.pop().unwrap_or_default(),
@@ -427,5 +431,27 @@ fn explain(error: httparse::Error, bytes: &[u8], headers_max: usize) -> Error {
             Error::Version { version: quote(version) }
         }
         _ => Error::RequestLine { line: quote(line) },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_short_values_is_kept_and_of_long_ones_not() {
+        let mut parser = Parser::default();
+        let head = |value: &str| format!("GET /ping HTTP/1.1\r\nHost: h\r\nAuthorization: {value}\r\n\r\n");
+        let kept = |parser: &mut Parser, value: &str| -> usize {
+            parser.parse(head(value).as_bytes(), HEADERS_CAPACITY).unwrap();
+            parser.forget();
+            let head = &parser.head;
+            parser.spares.iter().chain([&head.path, &head.query]).map(String::capacity).sum()
+        };
+        let short = kept(&mut parser, "Token abc");
+        assert!((9..=5 * SPARE_BYTES_MAX).contains(&short), "{short}");
+        let long = kept(&mut parser, &"x".repeat(20_000));
+        assert!(long <= short, "{long} bytes stay of a long head, {short} of a short one");
     }
 }

@@ -6,6 +6,6 @@ mod ring;
 mod stream;
 
 pub use listener::{BindError, Bound, Listener, accept_lost_connection};
-pub use pool::{Buf, PADDING, Pool, SMALL_BYTES};
+pub use pool::{Buf, IDLE_BYTES, PADDING, Pool, SMALL_BYTES};
 pub use ring::{Ring, RingError, spawn};
 pub use stream::Stream;

@@ -12,7 +12,10 @@ use crate::budget::{Budget, Consumer, Reservation};
 /// Bytes behind the capacity of every buffer, so that a reader of a body may overrun its end by that much.
 pub const PADDING: usize = 64;
 
-/// The smallest class; what an idle connection holds.
+/// The smallest class; what an idle connection holds. With its padding it fills 2 KiB.
+pub const IDLE_BYTES: usize = (2 << 10) - PADDING;
+
+/// The next class, in which most requests arrive whole.
 pub const SMALL_BYTES: usize = 16 << 10;
 
 /// Classes grow by 4 up to here (a request of a few KiB must not step through many), by 2 from here (a big one must not reserve four
@@ -48,7 +51,7 @@ struct Class {
 impl Pool {
     /// A pool whose largest class holds `bytes_max`.
     pub fn new(budget: &Arc<Budget>, bytes_max: usize) -> Self {
-        let mut capacities = vec![SMALL_BYTES];
+        let mut capacities = vec![IDLE_BYTES, SMALL_BYTES];
         let mut last = SMALL_BYTES;
         while last < bytes_max {
             last = if last < COARSE_CLASS_MAX { last * 4 } else { last * 2 };
@@ -91,10 +94,10 @@ impl Pool {
     }
 
     /// A buffer of the smallest class, beyond the budget if need be: without one a connection could not even be told that memory
-    /// is short, and health checks would fail under load. The number of connections bounds what this adds.
-    pub fn take_small(&self) -> Buf {
-        self.take(SMALL_BYTES).unwrap_or_else(|| {
-            let bytes = SMALL_BYTES + PADDING;
+    /// is short, and health checks would fail under load. The cap on connections bounds what this adds.
+    pub fn take_idle(&self) -> Buf {
+        self.take(IDLE_BYTES).unwrap_or_else(|| {
+            let bytes = IDLE_BYTES + PADDING;
             let mut reservation = self.shared.memory.borrow_mut();
             let held = reservation.bytes();
             reservation.set(held + bytes);
@@ -270,7 +273,7 @@ mod tests {
     #[test]
     fn classes_hold_what_is_asked_for() {
         let (_, pool) = pool(1 << 30);
-        for bytes in [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 100_000, MIB, MIB + 1, 5 * MIB, 25_000_000] {
+        for bytes in [0, 1, IDLE_BYTES, SMALL_BYTES, SMALL_BYTES + 1, 100_000, MIB, MIB + 1, 5 * MIB, 25_000_000] {
             let buf = pool.take(bytes).unwrap();
             assert!(buf.capacity() >= bytes);
             assert!(buf.capacity() <= bytes.max(SMALL_BYTES / 4) * 4);
@@ -281,13 +284,13 @@ mod tests {
     #[test]
     fn the_warmest_buffer_comes_first_and_is_accounted_once() {
         let (budget, pool) = pool(1 << 30);
-        let first = pool.take(1).unwrap();
-        let second = pool.take(1).unwrap();
+        let first = pool.take(SMALL_BYTES).unwrap();
+        let second = pool.take(SMALL_BYTES).unwrap();
         let (address, held) = (second.memory.as_ptr(), budget.held_by(Consumer::Bodies));
         assert_eq!(held, 2 * (SMALL_BYTES + PADDING));
         drop(first);
         drop(second);
-        assert_eq!(pool.take(1).unwrap().memory.as_ptr(), address);
+        assert_eq!(pool.take(SMALL_BYTES).unwrap().memory.as_ptr(), address);
         assert_eq!(budget.held_by(Consumer::Bodies), held);
     }
 
@@ -303,10 +306,10 @@ mod tests {
     }
 
     #[test]
-    fn small_buffers_are_always_there() {
+    fn idle_buffers_are_always_there() {
         let (budget, pool) = pool(1);
-        let buf = pool.take_small();
-        assert_eq!(buf.capacity(), SMALL_BYTES);
+        let buf = pool.take_idle();
+        assert_eq!(buf.capacity(), IDLE_BYTES);
         drop((buf, pool));
         assert_eq!(budget.total(), 0);
     }

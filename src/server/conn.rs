@@ -1,16 +1,16 @@
 //! One connection: bytes in, answers out, in order. Every wait of a connection is in this file; what happens between a complete
 //! body and its answer is one synchronous call.
 
-use std::net::Shutdown;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::connections::{Connection, Wait};
+use super::connections::{Connection, Pace, Wait};
+use super::linger;
 use super::node::{Life, now_ns};
 use super::shard::Shard;
 use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
-use crate::net::{Buf, PADDING, SMALL_BYTES};
+use crate::net::{Buf, IDLE_BYTES, PADDING, SMALL_BYTES};
 use crate::write::{self, Admit, Outcome, Padded, Plan, Stamp, VERSION_HEADER};
 
 const _: () = assert!(PADDING == write::PADDING, "pooled buffers carry the padding that the parsers read");
@@ -21,18 +21,12 @@ const READ_BYTES_MAX: usize = 512 << 10;
 /// Answers that wait to be sent together are sent when they have so many bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// A body has to bring so many bytes in the time of [`Wait::Body`], or its end.
-const PROGRESS_BYTES_MIN: usize = 4 << 10;
+/// Most memory for answers, and for what belongs to them, that stays with a connection while it waits for a request.
+const KEPT_ANSWER_BYTES_MAX: usize = 1 << 10;
+const KEPT_UNSETTLED_MAX: usize = 16;
 
 /// Most bytes of a body that is read only to keep the connection when the answer is known without it.
 const UNWANTED_BYTES_MAX: u64 = 64 << 10;
-
-/// After a final answer, so many bytes that the client still sends are read and thrown away: closing at once would make its system
-/// discard the answer. More than the largest default body, so that a client that reads only after it has sent sees its 413.
-const LINGER_BYTES_MAX: usize = 64 << 20;
-
-/// A client that sends less in the time of [`Wait::End`] is not waited for.
-const LINGER_PROGRESS_BYTES_MIN: usize = 64 << 10;
 
 /// How long a request waits for memory, with its socket unread, before it is answered with 503.
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
@@ -44,16 +38,19 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
         shard,
         connection: &connection,
         state: http::State::new(shard.limits),
-        buf: shard.pool.take_small(),
+        buf: Buf::default(),
         start: 0,
-        progress: 0,
+        pace: Pace::default(),
+        received: 0,
         out: Vec::new(),
         unsettled: Unsettled::default(),
         asked: Asked::default(),
         work: None,
     };
     if let Some(End::Linger) = conn.run().await {
-        conn.linger().await;
+        // The memory of the request is free from here on.
+        conn.buf = Buf::default();
+        linger::linger(shard, &connection).await;
     }
 }
 
@@ -123,8 +120,10 @@ struct Conn<'a> {
     buf: Buf,
     /// Where the current request begins in `buf`.
     start: usize,
-    /// Bytes received since the deadline was set.
-    progress: usize,
+    /// How the current body comes in.
+    pace: Pace,
+    /// Bytes received since the connection was at rest; what comes next is expected to be like it.
+    received: usize,
     /// Answers not sent yet.
     out: Vec<u8>,
     unsettled: Unsettled,
@@ -191,6 +190,7 @@ impl Conn<'_> {
     fn admit(&mut self) -> Option<End> {
         let head = self.state.head();
         self.asked.read(head);
+        self.pace = Pace { bytes: (self.buf.filled() - self.start) as u64, sweeps: 0 };
         match self.shard.ingest.borrow_mut().admit(head) {
             Admit::Read(plan) => {
                 self.work = Some(Work::Run(plan));
@@ -300,6 +300,15 @@ impl Conn<'_> {
         self.answer_last(response)
     }
 
+    /// The request cannot be received to its end.
+    fn give_up(&mut self, response: Response) -> End {
+        if self.state.phase() != Phase::Body {
+            // Its head is not complete. What is known is not that of the request before it.
+            self.asked.read(self.state.head());
+        }
+        self.answer_last(response)
+    }
+
     fn answer_last(&mut self, response: Response) -> End {
         self.answer(Response { close: true, ..response }, now_ns());
         End::Linger
@@ -315,9 +324,10 @@ impl Conn<'_> {
         let goes_on = client_goes_on && !response.close && shard.node.life() == Life::Serving;
         response.write_to(&mut self.out, self.asked.exchange(goes_on));
         shard.node.context.metrics.answered(response.status.code());
-        match (goes_on, client_goes_on) {
+        match (goes_on, client_goes_on || response.close) {
             (true, _) => None,
             (false, true) => Some(End::Linger),
+            // The client knows that nothing comes behind this answer, and sends nothing itself.
             (false, false) => Some(End::Close),
         }
     }
@@ -330,9 +340,7 @@ impl Conn<'_> {
         }
         self.wait(Wait::Answer);
         let (result, mut out) = self.connection.stream.write_all(std::mem::take(&mut self.out)).await;
-        // A long answer (metrics, a query) must not stay with the connection.
         out.clear();
-        out.shrink_to(ANSWER_BYTES_MAX);
         self.out = out;
         result.ok().map(|()| end)
     }
@@ -359,49 +367,82 @@ impl Conn<'_> {
 
     /// Reads what comes next; says so if the connection ends instead. `None`: it is gone.
     async fn receive(&mut self, missing: usize) -> Option<Option<End>> {
-        if !self.make_room(missing).await {
-            let response = self.shard.ingest.borrow().overloaded();
-            return Some(Some(self.answer_last(response)));
-        }
-        if self.state.phase() == Phase::Idle && self.shard.node.life() != Life::Serving {
-            return Some(Some(End::Close));
-        }
+        let is_warm = match self.state.phase() {
+            Phase::Idle if self.shard.node.life() != Life::Serving => return Some(Some(End::Close)),
+            Phase::Idle if self.buf.filled() == self.start => self.rest(),
+            _ if self.make_room(missing).await => false,
+            _ => {
+                let response = self.shard.ingest.borrow().overloaded();
+                return Some(Some(self.give_up(response)));
+            }
+        };
         self.wait_for_bytes();
+        let began = self.shard.connections.tick();
         let (result, buf) = self.connection.stream.read(std::mem::take(&mut self.buf), READ_BYTES_MAX).await;
         self.buf = buf;
+        if is_warm {
+            self.shard.warm_left.update(|left| left + 1);
+        }
         match result {
             Ok(0) if self.connection.is_late() => {
                 let response = self.shard.ingest.borrow().timed_out();
-                Some(Some(self.answer_last(response)))
+                Some(Some(self.give_up(response)))
             }
             Ok(0) | Err(_) => None,
             Ok(bytes) => {
-                self.progress += bytes;
+                self.received += bytes;
+                self.pace.bytes += bytes as u64;
+                self.pace.sweeps += self.shard.connections.tick() - began;
                 Some(None)
             }
         }
+    }
+
+    /// Gives back what requests needed: idle connections are many, and each holds little. One that has received more at once waits with
+    /// a buffer that takes as much in one read, as long as only so many do; says whether this is one of them.
+    fn rest(&mut self) -> bool {
+        let shard = self.shard;
+        let is_warm = self.received > IDLE_BYTES && shard.warm_left.get() > 0;
+        let wanted = if is_warm { SMALL_BYTES } else { IDLE_BYTES };
+        if is_warm {
+            shard.warm_left.update(|left| left - 1);
+        }
+        if self.buf.capacity() == wanted {
+            self.buf.set_filled(0);
+        } else {
+            self.buf = Buf::default();
+            self.buf = shard.pool.take(wanted).unwrap_or_else(|| shard.pool.take_idle());
+        }
+        (self.start, self.received) = (0, 0);
+        // A long answer (metrics, a query) must not stay with the connection, nor a long request id.
+        self.out.shrink_to(KEPT_ANSWER_BYTES_MAX);
+        self.unsettled.began.shrink_to(KEPT_UNSETTLED_MAX);
+        self.asked.request_id.shrink_to(KEPT_ANSWER_BYTES_MAX);
+        is_warm
     }
 
     /// Sees to it that `missing` more bytes fit behind the current request's. `false`: there is no memory for them.
     async fn make_room(&mut self, missing: usize) -> bool {
         let kept = self.buf.filled() - self.start;
         let needed = kept + missing;
-        if kept == 0 && self.buf.capacity() > SMALL_BYTES && needed <= SMALL_BYTES {
-            self.buf = Buf::default();
-            self.buf = self.shard.pool.take_small();
-            self.start = 0;
-            return true;
-        }
+        // A read that filled the buffer of an idle connection is followed by more: by a body, or by pipelined requests.
+        let is_burst = self.buf.capacity() < SMALL_BYTES && self.buf.filled() == self.buf.capacity();
         if needed > self.buf.capacity() {
-            let Some(mut larger) = self.take_memory(needed).await else { return false };
-            larger.copy_from(&self.buf, self.start);
-            self.buf = larger;
-            self.start = 0;
+            let Some(larger) = self.take_memory(needed).await else { return false };
+            self.move_to(larger);
+        } else if is_burst && let Some(larger) = self.shard.pool.take(SMALL_BYTES) {
+            self.move_to(larger);
         } else if kept == 0 || self.start + needed > self.buf.capacity() {
             self.buf.drop_front(self.start);
             self.start = 0;
         }
         true
+    }
+
+    fn move_to(&mut self, mut larger: Buf) {
+        larger.copy_from(&self.buf, self.start);
+        self.buf = larger;
+        self.start = 0;
     }
 
     async fn take_memory(&mut self, bytes: usize) -> Option<Buf> {
@@ -420,48 +461,20 @@ impl Conn<'_> {
         None
     }
 
-    /// Sets the deadline of a read: for a head from its first byte, for a body from its last progress.
+    /// Sets the deadline of a read: for a head from its first byte, for a body by what it has brought so far.
     fn wait_for_bytes(&mut self) {
         let wait = match self.state.phase() {
             Phase::Idle => Wait::Request,
             Phase::Head => Wait::Head,
-            Phase::Body => Wait::Body,
+            Phase::Body => return self.shard.connections.set_wait_for_body(self.connection, self.pace),
         };
-        let has_progressed = wait == Wait::Body && self.progress >= PROGRESS_BYTES_MIN;
-        if self.connection.waits() != wait || has_progressed {
-            self.progress = 0;
+        if self.connection.waits() != wait {
             self.wait(wait);
         }
     }
 
     fn wait(&self, wait: Wait) {
         self.shard.connections.set_wait(self.connection, wait);
-    }
-
-    /// Lets the client read the last answer: says that no more comes, and reads what it still sends until it has understood.
-    async fn linger(&mut self) {
-        let stream = &self.connection.stream;
-        stream.shut_down(Shutdown::Write);
-        self.wait(Wait::End);
-        self.buf = Buf::default();
-        self.buf = self.shard.pool.take_small();
-        let (mut bytes, mut progress) = (0, 0);
-        while bytes < LINGER_BYTES_MAX {
-            self.buf.set_filled(0);
-            let (result, buf) = stream.read(std::mem::take(&mut self.buf), READ_BYTES_MAX).await;
-            self.buf = buf;
-            match result {
-                Ok(0) | Err(_) => return,
-                Ok(more) => {
-                    bytes += more;
-                    progress += more;
-                }
-            }
-            if progress >= LINGER_PROGRESS_BYTES_MIN {
-                progress = 0;
-                self.wait(Wait::End);
-            }
-        }
     }
 }
 

@@ -7,10 +7,15 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::net::Stream;
 
 /// Time between two sweeps; deadlines are exact to about one of these.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+const SWEEPS_PER_SECOND: u64 = 1_000 / SWEEP_INTERVAL.as_millis() as u64;
+
+/// How long a client that was told its last answer may send nothing before it is not waited for.
+const END_SILENCE: Duration = Duration::from_secs(3);
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +34,54 @@ pub enum Wait {
     Node,
 }
 
-impl Wait {
-    /// How long that may take.
-    const fn limit(self) -> Option<Duration> {
-        match self {
-            // Longer than clients keep connections in their pools, so that they close first.
-            Self::Request => Some(Duration::from_secs(300)),
-            Self::Head | Self::Body | Self::Answer => Some(Duration::from_secs(30)),
-            Self::End => Some(Duration::from_secs(3)),
-            Self::Node => None,
+/// How long clients may take, in sweeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Between two requests.
+    idle: u64,
+    /// For a head, for the next bytes of a body, for taking an answer.
+    request: u64,
+    /// Bytes per second that a body has to bring on average.
+    body_rate_min: u64,
+}
+
+/// What a body has brought, and how many sweeps it was waited for; what the node itself took does not count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    pub bytes: u64,
+    pub sweeps: u64,
+}
+
+impl Patience {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            idle: sweeps(config.idle_timeout),
+            request: sweeps(config.request_timeout),
+            body_rate_min: config.body_rate_min as u64,
         }
     }
+
+    /// For how many sweeps `wait` may last; `None`: for ever.
+    fn of(&self, wait: Wait) -> Option<u64> {
+        match wait {
+            Wait::Request => Some(self.idle),
+            Wait::Head | Wait::Body | Wait::Answer => Some(self.request),
+            Wait::End => Some(sweeps(END_SILENCE).min(self.request)),
+            Wait::Node => None,
+        }
+    }
+
+    /// For how many sweeps a body may bring nothing more. It has as much in advance as a pause may take, so that the start of a
+    /// connection on a bad line is not judged, and earns the rest; what it earned does not pay for a longer pause.
+    fn of_body(&self, pace: Pace) -> u64 {
+        let earned = pace.bytes.saturating_mul(SWEEPS_PER_SECOND) / self.body_rate_min;
+        self.request.saturating_add(earned).saturating_sub(pace.sweeps).min(self.request)
+    }
+}
+
+/// `time` in sweeps, rounded up.
+fn sweeps(time: Duration) -> u64 {
+    time.as_millis().div_ceil(SWEEP_INTERVAL.as_millis()) as u64
 }
 
 /// One connection as the sweep sees it.
@@ -71,8 +113,8 @@ impl Connection {
 }
 
 /// All connections of a shard.
-#[derive(Default)]
 pub struct Connections {
+    patience: Patience,
     /// Sweeps since the shard began: a clock that costs nothing to read, and that stands still when the shard does.
     tick: Cell<u64>,
     last: Cell<u64>,
@@ -80,6 +122,20 @@ pub struct Connections {
 }
 
 impl Connections {
+    pub fn new(patience: Patience) -> Self {
+        Self { patience, tick: Cell::new(0), last: Cell::new(0), open: RefCell::default() }
+    }
+
+    /// Sweeps so far.
+    pub fn tick(&self) -> u64 {
+        self.tick.get()
+    }
+
+    /// The tick at which a client that still sends after its last answer is not listened to any more.
+    pub fn end_of_patience(&self) -> u64 {
+        self.tick.get() + self.patience.request
+    }
+
     /// Enters a new connection; the number is for [`Self::leave`].
     pub fn enter(&self, stream: Stream) -> (u64, Rc<Connection>) {
         let number = self.last.get() + 1;
@@ -105,8 +161,13 @@ impl Connections {
     /// `connection` waits for `wait` from now on.
     pub fn set_wait(&self, connection: &Connection, wait: Wait) {
         connection.waits.set(wait);
-        let ticks = wait.limit().map(|limit| limit.as_millis().div_ceil(SWEEP_INTERVAL.as_millis()) as u64);
-        connection.deadline.set(ticks.map_or(u64::MAX, |ticks| self.tick.get() + ticks));
+        connection.deadline.set(self.patience.of(wait).map_or(u64::MAX, |sweeps| self.tick.get() + sweeps));
+    }
+
+    /// `connection` waits for more of a body that has come at this pace.
+    pub fn set_wait_for_body(&self, connection: &Connection, pace: Pace) {
+        connection.waits.set(Wait::Body);
+        connection.deadline.set(self.tick.get() + self.patience.of_body(pace));
     }
 
     /// One tick: shuts down what is late.
@@ -142,17 +203,19 @@ mod tests {
     use crate::budget::Budget;
     use crate::net::{Bound, Listener, Pool, Ring};
 
+    const PATIENCE: Patience = Patience { idle: 1_200, request: 120, body_rate_min: 4_096 };
+
     /// Sweeps until the connection is late for `wait`; hands over both ends and the result of a read that was pending meanwhile.
     fn late(wait: Wait, test: impl AsyncFnOnce(&Connection, TcpStream, std::io::Result<usize>)) {
         let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let client = TcpStream::connect(bound.address()).unwrap();
         let pool = Pool::new(&Budget::new(1 << 20), 1 << 16);
         Ring::new().unwrap().block_on(async {
-            let connections = Connections::default();
+            let connections = Connections::new(PATIENCE);
             let (number, connection) = connections.enter(Listener::from(bound).accept().await.unwrap());
             connections.set_wait(&connection, wait);
             let sweeps = async {
-                let ticks = wait.limit().unwrap().as_millis() / SWEEP_INTERVAL.as_millis();
+                let ticks = PATIENCE.of(wait).unwrap();
                 for _ in 1..ticks {
                     connections.sweep();
                 }
@@ -161,7 +224,7 @@ mod tests {
                 assert!(!connection.is_late());
                 connections.sweep();
             };
-            let ((result, _), ()) = tokio::join!(connection.stream.read(pool.take_small(), 100), sweeps);
+            let ((result, _), ()) = tokio::join!(connection.stream.read(pool.take_idle(), 100), sweeps);
             test(&connection, client, result).await;
             connections.leave(number);
             assert!(connections.is_empty());
@@ -190,5 +253,18 @@ mod tests {
             assert!(!connection.is_late());
             assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
         });
+    }
+
+    #[test]
+    fn a_body_lives_on_what_it_brings() {
+        let left = |bytes, sweeps| PATIENCE.of_body(Pace { bytes, sweeps });
+        assert_eq!(left(0, 0), 120, "a pause as long as the request timeout is granted in advance");
+        assert_eq!(left(0, 100), 20);
+        assert_eq!(left(0, 120), 0);
+        // 40 960 bytes at 4 096 a second are 10 s, or 40 sweeps.
+        assert_eq!(left(40_960, 120), 40);
+        assert_eq!(left(40_960, 160), 0);
+        assert_eq!(left(1 << 40, 200), 120, "what came early pays for no longer pause");
+        assert_eq!(left(u64::MAX, u64::MAX), 0);
     }
 }

@@ -10,8 +10,10 @@ mod conn;
 mod connections;
 mod durable;
 mod epoch;
+mod linger;
 mod lock;
 mod node;
+mod places;
 mod recovery;
 mod reload;
 mod request_id;
@@ -51,6 +53,10 @@ const PORT_STEP: Duration = Duration::from_millis(10);
 
 /// Connections get this part of the shutdown's time; the rest is the lake's.
 const CONNECTIONS_SHARE: u32 = 2;
+
+/// Open files that are no connections: those of the log, the lake and the state, and those of each shard's ring and listener.
+const DESCRIPTORS_RESERVED: usize = 256;
+const DESCRIPTORS_PER_SHARD: usize = 8;
 
 /// Cut connections end as soon as their task runs; longer than this it takes only if something is wrong.
 const CUT_GRACE: Duration = Duration::from_secs(5);
@@ -93,7 +99,8 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 pub fn run(config: Config) -> Result<(), ServerError> {
     abort_on_panic();
     let Watch { stops: signals, hangups } = signal::watch().map_err(system("signal handlers"))?;
-    raise_descriptor_limit();
+    let connections_max = cap_connections(&config, raise_descriptor_limit());
+    let config = Config { connections_max, ..config };
     let data_dir = DataDir::lock(&config.data_dir)?;
     let (drained_sender, drained) = unbounded();
     let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
@@ -202,12 +209,38 @@ fn abort_on_panic() {
     }));
 }
 
-/// One descriptor per connection: takes all that the hard limit gives. Where that fails, accepting pauses at the lower limit.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+/// One descriptor per connection: takes all that the hard limit gives. Returns the limit in force; `None`: there is none.
+fn raise_descriptor_limit() -> Option<u64> {
+    let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
+    match rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+            current
+        }
     }
+}
+
+/// The cap on connections in force: what was asked for, or what the limit of open files leaves.
+fn cap_connections(config: &Config, descriptors_max: Option<u64>) -> usize {
+    let asked = config.connections_max;
+    let Some(descriptors_max) = descriptors_max.and_then(|limit| usize::try_from(limit).ok()) else { return asked };
+    let fitting = connections_that_fit(descriptors_max, config.shards);
+    if fitting < asked {
+        tracing::warn!(
+            asked,
+            taken = fitting,
+            open_files_max = descriptors_max,
+            "fewer connections than max-connections are taken: the system allows too few open files; raise its limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    fitting.min(asked)
+}
+
+/// How many connections leave enough files for the log and the lake; a limit of a few hundred files is shared by halves.
+fn connections_that_fit(descriptors_max: usize, shards: usize) -> usize {
+    let reserved = DESCRIPTORS_RESERVED + node::REFUSALS_MAX + shards * DESCRIPTORS_PER_SHARD;
+    descriptors_max.saturating_sub(reserved).max(descriptors_max / 2).max(1)
 }
 
 fn start_shards(node: &Arc<Node>, bound: &Bound) -> Result<Vec<JoinHandle<()>>, ServerError> {

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::durable::Watches;
 use super::epoch::Epochs;
+use super::places::Places;
 use crate::budget::Consumer;
 use crate::lake::Lake;
 use crate::wal::Wal;
@@ -27,6 +28,9 @@ pub enum Life {
     Ending,
 }
 
+/// Most connections above max-connections that are answered before they are closed.
+pub const REFUSALS_MAX: usize = 256;
+
 /// Made at birth, before the shards; taken apart after they have ended.
 pub struct Node {
     pub context: write::Context,
@@ -34,6 +38,10 @@ pub struct Node {
     pub epochs: Epochs,
     /// How the log tells the shards that it has moved.
     pub watches: Arc<Watches>,
+    /// One per connection that is served.
+    pub places: Arc<Places>,
+    /// One per connection above those that is being told so.
+    pub refusals: Arc<Places>,
     life: AtomicU8,
     /// Up to this epoch a seal keeps no series.
     forgets: AtomicU64,
@@ -46,11 +54,13 @@ pub struct Node {
 impl Node {
     pub fn new(context: write::Context, lake: Lake, drained: Sender<usize>) -> Self {
         let shards = context.config.shards;
+        let places = Places::new(context.config.connections_max);
+        let refusals = Places::new(REFUSALS_MAX);
         let epochs = Epochs::new(lake.epoch_floor(), now_ms(), shards);
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
         let (life, forgets) = (AtomicU8::new(0), AtomicU64::new(0));
-        Self { context, lake, epochs, watches, life, forgets, wakes, drained }
+        Self { context, lake, epochs, watches, places, refusals, life, forgets, wakes, drained }
     }
 
     pub fn life(&self) -> Life {

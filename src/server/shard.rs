@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::conn;
-use super::connections::{Connections, SWEEP_INTERVAL};
+use super::connections::{Connections, Patience, SWEEP_INTERVAL};
 use super::durable::{Poisoned, Waiting};
+use super::linger;
 use super::node::{Life, Node};
+use super::places::Place;
 use super::request_id::RequestIds;
 use crate::http;
 use crate::lake::Part;
-use crate::net::{self, Bound, Listener, Pool, Stream};
+use crate::net::{self, Bound, Listener, Pool, SMALL_BYTES, Stream};
 use crate::write::Ingest;
 
 /// Bytes of a request's head; long queries come in the URL.
@@ -35,6 +37,13 @@ const HAND_OVER_STEP: Duration = Duration::from_millis(2);
 /// Sweeps between two looks at buffers that nobody needs.
 const SWEEPS_PER_TRIM: u32 = 40;
 
+/// Most memory of the node, and its share of the budget, for connections that wait for a request with a larger buffer than an idle one's.
+const WARM_BYTES_MAX: usize = 16 << 20;
+const WARM_BUDGET_SHARE: usize = 32;
+
+/// Sweeps between two warnings that connections are turned away.
+const SWEEPS_PER_WARNING: u64 = 40;
+
 pub struct Shard {
     pub index: usize,
     pub node: Arc<Node>,
@@ -43,6 +52,10 @@ pub struct Shard {
     pub ingest: RefCell<Ingest>,
     pub request_ids: RefCell<RequestIds>,
     pub connections: Connections,
+    /// So many more connections may wait with a larger buffer.
+    pub warm_left: Cell<usize>,
+    /// The tick from which on it may be said again that connections are turned away.
+    warns_from: Cell<u64>,
     waiting: Waiting,
     /// The epoch that the open tables belong to.
     epoch: Cell<u64>,
@@ -62,13 +75,16 @@ impl Shard {
     pub fn new(node: Arc<Node>, index: usize, seed: [u8; 8]) -> Self {
         let context = &node.context;
         let body_bytes_max = context.config.body_bytes_max;
+        let warm_bytes = WARM_BYTES_MAX.min(context.budget.bytes_max() / WARM_BUDGET_SHARE) / context.config.shards;
         Self {
             index,
             pool: Pool::new(&context.budget, HEAD_BYTES_MAX + body_bytes_max + FRAMING_BYTES_MAX),
             limits: http::Limits { head_bytes_max: HEAD_BYTES_MAX, headers_max: HEADERS_MAX, body_bytes_max },
             ingest: RefCell::new(Ingest::new(context.clone())),
             request_ids: RefCell::new(RequestIds::new(seed)),
-            connections: Connections::default(),
+            connections: Connections::new(Patience::new(&context.config)),
+            warm_left: Cell::new(warm_bytes / SMALL_BYTES),
+            warns_from: Cell::new(0),
             waiting: Waiting::default(),
             epoch: Cell::new(node.epochs.current()),
             accepts: Cell::new(true),
@@ -181,13 +197,43 @@ impl Shard {
         }
     }
 
-    async fn serve(self: Rc<Self>, stream: Stream) {
+    /// Serves a connection that was accepted, if the node has a place for it.
+    fn take(self: &Rc<Self>, stream: Stream) {
+        if let Some(place) = self.node.places.take() {
+            return net::spawn(Rc::clone(self).serve(stream, place));
+        }
+        self.node.context.metrics.connections_refused.inc();
+        let tick = self.connections.tick();
+        if tick >= self.warns_from.get() {
+            self.warns_from.set(tick + SWEEPS_PER_WARNING);
+            let connections_max = self.node.places.places_max();
+            tracing::warn!(connections_max, "connections are turned away: as many are open as the node takes");
+        }
+        // Those that are told so hold descriptors too. Beyond them the connection is closed without a word.
+        if let Some(place) = self.node.refusals.take() {
+            net::spawn(Rc::clone(self).turn_away(stream, place));
+        }
+    }
+
+    async fn serve(self: Rc<Self>, stream: Stream, place: Place) {
         let connections_open = &self.node.context.metrics.connections;
         connections_open.inc();
         let (number, connection) = self.connections.enter(stream);
         conn::serve(&self, connection).await;
-        self.connections.leave(number);
         connections_open.dec();
+        self.leave(number, place);
+    }
+
+    async fn turn_away(self: Rc<Self>, stream: Stream, place: Place) {
+        let (number, connection) = self.connections.enter(stream);
+        linger::turn_away(&self, &connection).await;
+        drop(connection);
+        self.leave(number, place);
+    }
+
+    fn leave(&self, number: u64, place: Place) {
+        self.connections.leave(number);
+        drop(place);
         self.report_if_drained();
     }
 }
@@ -228,7 +274,7 @@ async fn accept(shard: Rc<Shard>, listener: Listener) {
                     tracing::debug!(%error, "a connection was gone before it was served");
                     continue;
                 }
-                net::spawn(Rc::clone(&shard).serve(stream));
+                shard.take(stream);
             }
             Err(error) if net::accept_lost_connection(&error) => {}
             Err(_) if shard.node.life() != Life::Serving => break,

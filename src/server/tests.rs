@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{bounded, never, unbounded};
 use rustix::io::Errno;
 
+use super::connections_that_fit;
 use super::lock::DataDir;
 use super::node::{Node, now_ns};
 use super::recovery;
@@ -360,4 +361,11 @@ fn a_replay_that_was_stopped_commits_nothing() {
     let epoch = again.epoch_above(found.epoch_max);
     recovery::replay_until(&again, &found, epoch, &stopped).unwrap();
     assert_eq!(again.lake.progress().borrow().committed, committed, "a replay that was stopped is finished");
+}
+
+#[test]
+fn connections_leave_files_for_the_log_and_the_lake() {
+    assert_eq!(connections_that_fit(20_000, 2), 20_000 - 256 - 256 - 16);
+    assert_eq!(connections_that_fit(600, 2), 300);
+    assert_eq!(connections_that_fit(1, 2), 1);
 }

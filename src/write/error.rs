@@ -156,7 +156,7 @@ impl Refusal {
             }
             Self::LengthRequired => "the request has neither Content-Length nor Transfer-Encoding: chunked; send one of them".into(),
             Self::TooManyConnections { connections_max } => {
-                format!("{connections_max} connections are open, the most that max-connections allows; connect again later")
+                format!("{connections_max} connections are open, the most that the node takes (max-connections); connect again later")
             }
             Self::NotFound => "path not found".into(),
             Self::Method { allow } => format!("allow: {allow}"),
@@ -178,7 +178,9 @@ impl Refusal {
                  memory-limit leaves for data; send it in smaller parts"
             ),
             Self::Query { reason } => reason.clone(),
-            Self::Timeout => "the request did not arrive in time; send it again".into(),
+            Self::Timeout => "the request did not arrive in time (request-timeout for its head and for a pause in its body, min-body-rate for the \
+                              whole body); send it again"
+                .into(),
             Self::Overloaded { .. } => "the node is short of memory; send the request again later".into(),
             Self::LogFull { .. } => "the write-ahead log is full: nothing was written; the node is publishing what frees it, send the request \
                                      again later (or raise wal-size-limit, or make room on the disk)"

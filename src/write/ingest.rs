@@ -182,6 +182,10 @@ impl Ingest {
         if !self.context.keeper.is_open() {
             return Err(Refusal::Recovering);
         }
+        // Where a write's body ends must be said; none at all would be taken for an empty one.
+        if head.content_length.is_none() && !head.chunked {
+            return Err(Refusal::LengthRequired);
+        }
         Ok(Admit::Read(Plan { work: Work::Write { params, gzip }, client }))
     }
 
@@ -238,6 +242,11 @@ impl Ingest {
     /// The answer to a request that there is no memory to receive.
     pub fn overloaded(&self) -> Response {
         Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS }.response()
+    }
+
+    /// The answer to a connection above the `connections_max` that the node takes.
+    pub fn refuse_connection(&self, connections_max: usize) -> Response {
+        Refusal::TooManyConnections { connections_max }.response()
     }
 
     /// The answer to a flush, with the lake's sentence if it failed.

@@ -39,9 +39,13 @@ mod replayed;
 #[cfg(feature = "lake")]
 mod restart;
 #[cfg(feature = "lake")]
+mod server_connections;
+#[cfg(feature = "lake")]
 mod server_life;
 #[cfg(feature = "lake")]
 mod server_requests;
+#[cfg(feature = "lake")]
+mod server_slow;
 mod stored_model;
 mod table_memory;
 mod table_model;

@@ -170,7 +170,7 @@ fn a_killed_node_leaves_no_lock() {
 }
 
 /// The clients' ends are descriptors too.
-fn raise_descriptor_limit() {
+pub fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();

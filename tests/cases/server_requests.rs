@@ -185,7 +185,7 @@ fn a_client_that_stops_sending_still_gets_its_answer() {
 
 /// Sends `bytes` from another thread while the answer is awaited, as a client does that reads late; sending may fail once the node
 /// has closed, but the answer must be there.
-fn answer_while_sending(mut client: Client, head: &str, bytes: usize) -> u16 {
+pub fn answer_while_sending(mut client: Client, head: &str, bytes: usize) -> u16 {
     client.send(head);
     let mut sender = client.stream.try_clone().unwrap();
     let sending = std::thread::spawn(move || {

@@ -1,7 +1,7 @@
 //! Any sequence of operations on a pooled buffer does what it does to a vector.
 
 use ringest::budget::Budget;
-use ringest::net::{Buf, PADDING, Pool, SMALL_BYTES};
+use ringest::net::{Buf, IDLE_BYTES, PADDING, Pool};
 
 /// Two bytes are an operation and its size.
 ///
@@ -10,7 +10,7 @@ use ringest::net::{Buf, PADDING, Pool, SMALL_BYTES};
 pub fn buffer(data: &[u8]) {
     let budget = Budget::new(1 << 22);
     let pool = Pool::new(&budget, 1 << 20);
-    let mut buf = pool.take_small();
+    let mut buf = pool.take_idle();
     let mut model: Vec<u8> = Vec::new();
     for (step, operation) in data.chunks_exact(2).enumerate() {
         let size = usize::from(operation[1]) * 97;
@@ -47,7 +47,7 @@ pub fn buffer(data: &[u8]) {
 fn receive(buf: &mut Buf, model: &mut Vec<u8>, size: usize, byte: u8) {
     let filled = buf.filled();
     let size = size.min(buf.capacity() - filled);
-    assert!(buf.capacity() >= SMALL_BYTES);
+    assert!(buf.capacity() >= IDLE_BYTES);
     buf.set_filled(filled + size);
     buf.received(filled).fill(byte);
     model.resize(filled + size, byte);
