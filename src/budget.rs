@@ -18,11 +18,13 @@ pub enum Consumer {
     LogQueue,
     /// Names of all buckets, tables and columns.
     Catalog,
+    /// Keys and ciphertext of connections with TLS.
+    Tls,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 6] =
-        [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder, Self::LogQueue, Self::Catalog];
+    pub const ALL: [Consumer; 7] =
+        [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder, Self::LogQueue, Self::Catalog, Self::Tls];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,6 +34,7 @@ impl Consumer {
             Self::Encoder => "encoder",
             Self::LogQueue => "log_queue",
             Self::Catalog => "catalog",
+            Self::Tls => "tls",
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Metrics {
     /// Seconds from the complete request to its answer, writes only.
     pub write_seconds: Histogram,
     pub connections: Gauge,
+    /// Connections whose client did not agree with the node on TLS.
+    pub tls_handshake_failures: Counter,
     pub files_written: Counter,
     pub file_bytes_written: Counter,
     /// Rows in published files.
@@ -84,6 +86,7 @@ impl Metrics {
             points_dropped: Family::default(),
             write_seconds,
             connections: Gauge::default(),
+            tls_handshake_failures: Counter::default(),
             files_written: Counter::default(),
             file_bytes_written: Counter::default(),
             rows_written: Counter::default(),
@@ -121,6 +124,11 @@ impl Metrics {
             metrics.write_seconds.clone(),
         );
         registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register(
+            "tls_handshake_failures",
+            "Connections that ended in their TLS handshake",
+            metrics.tls_handshake_failures.clone(),
+        );
         registry.register("files_written", "Parquet files published", metrics.files_written.clone());
         registry.register_with_unit(
             "file",

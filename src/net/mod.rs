@@ -1,11 +1,14 @@
-//! Sockets, their runtime and the memory that they read into. The only module that names tokio_uring.
+//! Sockets, TLS on them, their runtime and the memory that they read into. The only module that names tokio_uring.
 
 mod listener;
 mod pool;
 mod ring;
+mod session;
 mod stream;
+mod tls;
 
 pub use listener::{BindError, Bound, Listener, accept_lost_connection};
 pub use pool::{Buf, PADDING, Pool, SMALL_BYTES};
 pub use ring::{Ring, RingError, spawn};
-pub use stream::Stream;
+pub use stream::{Greeting, Stream};
+pub use tls::{Tls, TlsError};

@@ -65,6 +65,8 @@ impl Connection {
         match self.waits.get() {
             // The client may still listen: the read ends, and the task answers with 408.
             Wait::Head | Wait::Body if !self.is_late.replace(true) => self.stream.shut_down(Shutdown::Read),
+            // The read ends, and the task closes the connection, as TLS wants it: not without a word.
+            Wait::Request if self.stream.is_secured() => self.stream.shut_down(Shutdown::Read),
             _ => self.stream.shut_down(Shutdown::Both),
         }
     }

@@ -33,7 +33,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::config::Config;
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
-use crate::net::{BindError, Bound, Ring, RingError};
+use crate::net::{BindError, Bound, Ring, RingError, Tls, TlsError};
 use crate::wal::WalError;
 use crate::write::{self, Keeper, Readiness};
 
@@ -65,6 +65,8 @@ pub enum ServerError {
     Ring(#[from] RingError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the system refused {what} that the node needs: {error}; look at its limits (ulimit -a, cgroup pids.max)")]
     System { what: &'static str, error: io::Error },
     #[error(transparent)]
@@ -92,6 +94,8 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
     let (drained_sender, drained) = unbounded();
     let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
+    let tls = node.tls.clone();
+    signal::on_hangup(move || reload(tls.as_deref())).map_err(system("signal handlers"))?;
     Ring::probe()?;
     let bound = bind(node.context.config.listen)?;
     tracing::info!(address = %bound.address(), "the port is open");
@@ -154,6 +158,7 @@ impl Node {
         budget::limit_freed_memory(config.memory_bytes_max);
         let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
+        let tls = open_tls(&config, &budget)?;
         // Nothing of the lake is changed before the catalog has proved to hold what its committed files rely on.
         let inspected = lake::inspect(data_dir.path())?;
         recovery::check_state(data_dir.path(), &inspected)?;
@@ -174,7 +179,24 @@ impl Node {
         let readiness = Arc::new(Readiness::new(node::now_ns()));
         let config = Arc::new(config);
         let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness };
-        Ok(Self::new(context, lake, drained))
+        let mut node = Self::new(context, lake, drained);
+        node.tls = tls;
+        Ok(node)
+    }
+}
+
+/// `None`: the port is plain. (That only one of the two files is named, the configuration has refused.)
+fn open_tls(config: &Config, budget: &Arc<Budget>) -> Result<Option<Arc<Tls>>, TlsError> {
+    let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
+    Ok(Some(Arc::new(Tls::open(certificate, key, budget)?)))
+}
+
+/// Takes what stands in the files of the configuration anew, for what begins from now on.
+fn reload(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        None => tracing::info!("SIGHUP: there is nothing to read anew"),
+        Some(Ok(())) => tracing::info!("SIGHUP: certificate and key are read anew, for new connections"),
+        Some(Err(error)) => tracing::error!(%error, "SIGHUP: certificate and key stay as they were"),
     }
 }
 
@@ -230,6 +252,7 @@ fn say_started(node: &Node, data_dir: &DataDir, bound: &Bound) {
         data_dir = %data_dir.path().display(),
         simd = node.context.kernel.name(),
         durability = config.durability.name(),
+        tls = node.tls.is_some(),
         shards = config.shards,
         lake_threads = config.lake_threads,
         memory_limit_bytes = config.memory_bytes_max,

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::durable::Watches;
 use super::epoch::Epochs;
 use crate::lake::Lake;
+use crate::net::Tls;
 use crate::wal::Wal;
 use crate::write;
 
@@ -33,6 +34,8 @@ pub struct Node {
     pub epochs: Epochs,
     /// How the log tells the shards that it has moved.
     pub watches: Arc<Watches>,
+    /// `None`: connections are plain.
+    pub tls: Option<Arc<Tls>>,
     life: AtomicU8,
     /// One per shard: look at the epoch and at the node's life.
     wakes: Vec<Notify>,
@@ -46,7 +49,7 @@ impl Node {
         let epochs = Epochs::new(lake.epoch_floor(), now_ms(), shards);
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
-        Self { context, lake, epochs, watches, life: AtomicU8::new(0), wakes, drained }
+        Self { context, lake, epochs, watches, tls: None, life: AtomicU8::new(0), wakes, drained }
     }
 
     pub fn life(&self) -> Life {

@@ -228,6 +228,16 @@ async fn accept(shard: Rc<Shard>, listener: Listener) {
                     tracing::debug!(%error, "a connection was gone before it was served");
                     continue;
                 }
+                let stream = match &shard.node.tls {
+                    None => stream,
+                    Some(tls) => match stream.secured(tls) {
+                        Ok(stream) => stream,
+                        Err(error) => {
+                            tracing::error!(%error, "no TLS for a connection; it is closed");
+                            continue;
+                        }
+                    },
+                };
                 net::spawn(Rc::clone(&shard).serve(stream));
             }
             Err(error) if net::accept_lost_connection(&error) => {}

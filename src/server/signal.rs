@@ -1,11 +1,11 @@
-//! SIGTERM and SIGINT: the first asks the node to stop, the second ends it at once. SIGXFSZ ends nothing.
+//! SIGTERM and SIGINT: the first asks the node to stop, the second ends it at once. SIGHUP has files read anew. SIGXFSZ ends nothing.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crossbeam::channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// Which signal asked the node to stop.
@@ -46,4 +46,11 @@ pub fn watch() -> io::Result<Receiver<Stop>> {
         }
     })?;
     Ok(receiver)
+}
+
+/// From now on SIGHUP does not end the process, but calls `action`, on a thread of its own.
+pub fn on_hangup(action: impl Fn() + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP])?;
+    std::thread::Builder::new().name("reload".into()).spawn(move || signals.forever().for_each(|_| action()))?;
+    Ok(())
 }
