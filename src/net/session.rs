@@ -121,3 +121,261 @@ impl Session {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+
+    use super::super::Tls;
+    use super::*;
+
+    const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+    /// Both ends of connections, as many as a test wants.
+    struct Ends {
+        tls: Tls,
+        client: Arc<ClientConfig>,
+        budget: Arc<Budget>,
+    }
+
+    impl Ends {
+        fn new(version: &'static SupportedProtocolVersion) -> Self {
+            let made = rcgen::generate_simple_self_signed(["node".to_owned()]).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let pem = dir.path().join("both.pem");
+            std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+            let budget = Budget::new(1 << 30);
+            let tls = Tls::open(&pem, &pem, &budget).unwrap();
+            let mut roots = RootCertStore::empty();
+            roots.add(made.cert.der().clone()).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let client = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+            let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+            Self { tls, client, budget }
+        }
+
+        fn connect(&self) -> Pair {
+            let name = ServerName::try_from("node").unwrap();
+            let mut client = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
+            client.set_buffer_limit(None);
+            Pair { client, node: self.tls.session().unwrap(), received: Vec::new(), has_ended: false }
+        }
+    }
+
+    struct Pair {
+        client: ClientConnection,
+        node: Session,
+        /// What the node has decrypted.
+        received: Vec<u8>,
+        has_ended: bool,
+    }
+
+    impl Pair {
+        /// What the client has to send.
+        fn flight(&mut self) -> Vec<u8> {
+            let mut flight = Vec::new();
+            while self.client.wants_write() {
+                self.client.write_tls(&mut flight).unwrap();
+            }
+            flight
+        }
+
+        /// The node gets `bytes` in one read, and reads with `room` at a time; the client gets what the node has to say to that.
+        fn give(&mut self, bytes: &[u8], room: usize) -> io::Result<()> {
+            let mut incoming = self.node.take_incoming(bytes.len());
+            incoming.extend_from_slice(bytes);
+            self.node.give_incoming(incoming);
+            let result = self.receive(room);
+            let outgoing = self.node.take_outgoing();
+            let mut rest = &outgoing[..];
+            while !rest.is_empty() {
+                self.client.read_tls(&mut rest).unwrap();
+                // Alerts are errors.
+                let _ = self.client.process_new_packets();
+            }
+            self.node.give_outgoing(outgoing);
+            result
+        }
+
+        fn receive(&mut self, room: usize) -> io::Result<()> {
+            if !self.node.handshake()? {
+                return Ok(());
+            }
+            let mut room = vec![0; room];
+            while let Some(bytes) = self.node.read(&mut room)? {
+                self.received.extend_from_slice(&room[..bytes]);
+                if bytes == 0 {
+                    self.has_ended = true;
+                    return Ok(());
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// A conversation in which each flight of the client's that reaches byte `split` of all that it sends comes in two pieces.
+    fn converse(ends: &Ends, split: usize, sent: &[&[u8]]) -> (Pair, usize) {
+        let mut pair = ends.connect();
+        for part in sent {
+            // Waits for the handshake, and then stands in records behind its last message.
+            pair.client.writer().write_all(part).unwrap();
+        }
+        let mut bytes = 0;
+        let mut has_closed = false;
+        loop {
+            let flight = pair.flight();
+            if flight.is_empty() {
+                if std::mem::replace(&mut has_closed, true) {
+                    return (pair, bytes);
+                }
+                pair.client.send_close_notify();
+                continue;
+            }
+            let (first, second) = flight.split_at(split.saturating_sub(bytes).min(flight.len()));
+            for piece in [first, second].into_iter().filter(|piece| !piece.is_empty()) {
+                pair.give(piece, 16 << 10).unwrap();
+            }
+            bytes += flight.len();
+        }
+    }
+
+    #[test]
+    fn every_split_of_the_bytes_gives_the_same_requests() {
+        let sent: [&[u8]; 3] = [b"POST /write?db=d HTTP/1.1\r\n", b"Content-Length: 5\r\n\r\n", b"m f=1GET /ping"];
+        for version in VERSIONS {
+            let ends = Ends::new(version);
+            let bytes = converse(&ends, 0, &sent).1;
+            assert!(bytes > 300, "{bytes}");
+            for split in 0..=bytes {
+                let (pair, _) = converse(&ends, split, &sent);
+                assert_eq!(pair.received, sent.concat(), "split at {split}");
+                assert!(pair.has_ended, "split at {split}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_may_come_one_by_one_and_be_read_one_by_one() {
+        let ends = Ends::new(&rustls::version::TLS13);
+        let mut pair = ends.connect();
+        pair.client.writer().write_all(&[7; 20_000]).unwrap();
+        loop {
+            let flight = pair.flight();
+            if flight.is_empty() {
+                break;
+            }
+            flight.iter().for_each(|byte| pair.give(&[*byte], 1).unwrap());
+        }
+        assert_eq!(pair.received, [7; 20_000]);
+    }
+
+    #[test]
+    fn much_at_once_is_read_whatever_the_room() {
+        let bytes: Vec<u8> = (0..300_000_u32).map(|number| (number / 7) as u8).collect();
+        for version in VERSIONS {
+            let ends = Ends::new(version);
+            for room in [1_000, 16 << 10, (16 << 10) + 1, 40_000, 1 << 20] {
+                let (mut pair, _) = converse_open(&ends);
+                pair.client.writer().write_all(&bytes).unwrap();
+                let flight = pair.flight();
+                for piece in flight.chunks(64 << 10) {
+                    pair.give(piece, room).unwrap();
+                }
+                assert!(pair.received == bytes, "read by {room}");
+            }
+        }
+    }
+
+    /// A pair whose handshake is over.
+    fn converse_open(ends: &Ends) -> (Pair, usize) {
+        let mut pair = ends.connect();
+        let mut bytes = 0;
+        loop {
+            let flight = pair.flight();
+            if flight.is_empty() {
+                return (pair, bytes);
+            }
+            bytes += flight.len();
+            pair.give(&flight, 1 << 10).unwrap();
+        }
+    }
+
+    #[test]
+    fn answers_of_any_length_arrive() {
+        let ends = Ends::new(&rustls::version::TLS13);
+        let (mut pair, _) = converse_open(&ends);
+        let answer = vec![b'x'; 1 << 20];
+        let mut sent = 0;
+        let mut arrived = Vec::new();
+        while sent < answer.len() {
+            let taken = pair.node.write(&answer[sent..]).unwrap();
+            assert!(taken > 0);
+            sent += taken;
+            let outgoing = pair.node.take_outgoing();
+            assert!(outgoing.len() < 128 << 10, "sent piece by piece");
+            let mut rest = &outgoing[..];
+            while !rest.is_empty() {
+                pair.client.read_tls(&mut rest).unwrap();
+                pair.client.process_new_packets().unwrap();
+                let mut room = [0; 64 << 10];
+                while let Ok(bytes) = pair.client.reader().read(&mut room) {
+                    arrived.extend_from_slice(&room[..bytes]);
+                }
+            }
+            pair.node.give_outgoing(outgoing);
+        }
+        assert!(arrived == answer);
+        pair.node.close();
+        let goodbye = pair.node.take_outgoing();
+        pair.client.read_tls(&mut &goodbye[..]).unwrap();
+        assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
+    }
+
+    #[test]
+    fn what_came_before_damage_is_read_and_the_client_is_told() {
+        for version in VERSIONS {
+            let ends = Ends::new(version);
+            let (mut pair, _) = converse_open(&ends);
+            pair.client.writer().write_all(b"whole").unwrap();
+            let mut flight = pair.flight();
+            pair.client.writer().write_all(b"damaged").unwrap();
+            let mut damaged = pair.flight();
+            *damaged.last_mut().unwrap() ^= 1;
+            flight.extend(damaged);
+            let error = pair.give(&flight, 100).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert_eq!(pair.received, b"whole");
+            let told = pair.client.process_new_packets().unwrap_err();
+            assert!(matches!(told, rustls::Error::AlertReceived(_)), "{told}");
+        }
+    }
+
+    #[test]
+    fn http_without_tls_is_known_by_its_first_byte() {
+        let ends = Ends::new(&rustls::version::TLS13);
+        for (first, is_http) in
+            [(&b"GET / HTTP/1.1"[..], true), (b"post", true), (b"\x16\x03\x01", false), (b"", false)]
+        {
+            let mut node = ends.tls.session().unwrap();
+            node.give_incoming(first.to_vec());
+            assert_eq!(node.begins_with_letter(), is_http, "{first:?}");
+        }
+    }
+
+    #[test]
+    fn memory_is_accounted_and_given_back() {
+        let ends = Ends::new(&rustls::version::TLS13);
+        let held = || ends.budget.held_by(Consumer::Tls);
+        let (mut pair, _) = converse_open(&ends);
+        for (room, incoming) in [(1, 4 << 10), (16 << 10, 16 << 10), (1 << 30, 64 << 10), (2 << 10, 4 << 10)] {
+            let taken = pair.node.take_incoming(room);
+            assert_eq!(taken.capacity(), incoming);
+            assert_eq!(held(), SESSION_BYTES + incoming);
+            pair.node.give_incoming(taken);
+        }
+        drop(pair);
+        assert_eq!(held(), 0);
+    }
+}

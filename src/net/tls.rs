@@ -93,11 +93,11 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificate { path, error } => {
-                write!(f, "tls-cert {}: {}; give a PEM file", path.display(), Fault(error))?;
+                write!(f, "tls-cert: {} {}; give a PEM file", path.display(), Fault(error, "certificate"))?;
                 f.write_str(" with the server's certificate and, behind it, those of its issuers")
             }
             Self::Key { path, error } => {
-                write!(f, "tls-key {}: {}; give a PEM file", path.display(), Fault(error))?;
+                write!(f, "tls-key: {} {}; give a PEM file", path.display(), Fault(error, "private key"))?;
                 f.write_str(" with the private key of tls-cert (PKCS #8, PKCS #1 or SEC1), not encrypted")
             }
             Self::Mismatch { certificate, key } => write!(
@@ -117,14 +117,14 @@ impl fmt::Display for TlsError {
     }
 }
 
-/// What is wrong with a PEM file. Never what it holds: that may be a key.
-struct Fault<'a>(&'a pem::Error);
+/// What is wrong with a PEM file that should hold something. Never what it does hold: that may be a key.
+struct Fault<'a>(&'a pem::Error, &'static str);
 
 impl fmt::Display for Fault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             pem::Error::Io(error) => write!(f, "cannot be read ({error})"),
-            pem::Error::NoItemsFound => f.write_str("holds none"),
+            pem::Error::NoItemsFound => write!(f, "holds no {} in PEM", self.1),
             pem::Error::MissingSectionEnd { .. } => f.write_str("ends within a section"),
             pem::Error::Base64Decode(_) => f.write_str("holds a section that is no base64"),
             _ => f.write_str("is no PEM"),

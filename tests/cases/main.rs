@@ -39,3 +39,5 @@ mod server_requests;
 mod stored_model;
 mod table_memory;
 mod table_model;
+#[cfg(feature = "lake")]
+mod tls;
