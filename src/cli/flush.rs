@@ -2,23 +2,39 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
+
+use crate::net::{Trust, TrustError};
 
 /// Bytes of an answer that are read; a node's are far shorter.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+/// Where Debian and its relatives keep what the system trusts.
+const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 #[derive(Debug, clap::Args)]
 pub struct FlushArgs {
     /// Where the node listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
     url: String,
+
+    /// PEM file with the certificates to trust, for a node with TLS: its issuer's, or its own.
+    #[arg(long, value_name = "FILE", default_value = SYSTEM_CERTIFICATES)]
+    ca: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
-    #[error("{url:?} is no address of a node; give http://HOST:PORT, such as http://127.0.0.1:8086")]
+    #[error(
+        "{url:?} is no address of a node; give http://HOST:PORT, such as http://127.0.0.1:8086, or https://HOST:PORT"
+    )]
     Url { url: String },
     #[error("cannot reach a node at {authority}: {error}; check that it runs and that --url is its address")]
     Unreachable { authority: String, error: io::Error },
+    #[error(
+        "no TLS with {authority}: {error}; check that --url has the name or address in the node's certificate, and --ca its issuer"
+    )]
+    Untrusted { authority: String, error: TrustError },
     #[error("lost the connection to {authority} before it answered: {error}; whether it flushed is unknown, try again")]
     Cut { authority: String, error: io::Error },
     #[error("{authority} did not answer in HTTP; check that --url is the address of a ringest node")]
@@ -29,11 +45,18 @@ pub enum FlushError {
 
 /// Waits without limit: a flush takes as long as the lake needs.
 pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
-    let authority = authority(&args.url)?;
+    let (authority, is_secure) = authority(&args.url)?;
     let mut stream = TcpStream::connect(&authority)
         .map_err(|error| FlushError::Unreachable { authority: authority.clone(), error })?;
-    let answer =
-        ask(&mut stream, &authority).map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
+    let answer = if is_secure {
+        let host = authority.rsplit_once(':').map_or(&*authority, |(host, _)| host);
+        let secured = Trust::read(&args.ca).and_then(|trust| trust.connect(host, stream));
+        let mut stream = secured.map_err(|error| FlushError::Untrusted { authority: authority.clone(), error })?;
+        ask(&mut stream, &authority)
+    } else {
+        ask(&mut stream, &authority)
+    };
+    let answer = answer.map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
     match status(&answer) {
         Some(200..=299) => Ok(()),
         Some(status) => Err(FlushError::Refused { authority, status, message: message(&answer) }),
@@ -42,25 +65,31 @@ pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
     }
 }
 
-/// `host:port` of an `http://` URL without a path; port 80 when it has none.
-fn authority(url: &str) -> Result<String, FlushError> {
+/// `host:port` of a URL without a path, and whether it is `https://`; port 80 or 443 when it has none.
+fn authority(url: &str) -> Result<(String, bool), FlushError> {
     let refused = || FlushError::Url { url: url.to_owned() };
-    let authority = url.strip_prefix("http://").ok_or_else(refused)?.trim_end_matches('/');
+    let (scheme, authority) = url.split_once("://").ok_or_else(refused)?;
+    let (is_secure, default_port) = match scheme {
+        "http" => (false, "80"),
+        "https" => (true, "443"),
+        _ => return Err(refused()),
+    };
+    let authority = authority.trim_end_matches('/');
     if authority.is_empty() || authority.contains(|c: char| c == '/' || c == '@' || c.is_whitespace() || c.is_control())
     {
         return Err(refused());
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (authority, "80"),
+        _ => (authority, default_port),
     };
     if host.is_empty() || port.parse::<u16>().is_err() {
         return Err(refused());
     }
-    Ok(format!("{host}:{port}"))
+    Ok((format!("{host}:{port}"), is_secure))
 }
 
-fn ask(stream: &mut TcpStream, authority: &str) -> io::Result<Vec<u8>> {
+fn ask(stream: &mut (impl Read + Write), authority: &str) -> io::Result<Vec<u8>> {
     let request =
         format!("POST /api/flush HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
@@ -98,14 +127,19 @@ mod tests {
     #[test]
     fn urls() {
         for (url, expected) in [
-            ("http://127.0.0.1:8086", "127.0.0.1:8086"),
-            ("http://[::1]:8086/", "[::1]:8086"),
-            ("http://[::1]", "[::1]:80"),
-            ("http://node", "node:80"),
+            ("http://127.0.0.1:8086", ("127.0.0.1:8086", false)),
+            ("http://[::1]:8086/", ("[::1]:8086", false)),
+            ("http://[::1]", ("[::1]:80", false)),
+            ("http://node", ("node:80", false)),
+            ("https://node", ("node:443", true)),
+            ("https://[::1]:8086", ("[::1]:8086", true)),
         ] {
-            assert_eq!(authority(url).unwrap(), expected);
+            let (authority, is_secure) = authority(url).unwrap();
+            assert_eq!((&*authority, is_secure), expected);
         }
-        for url in ["", "127.0.0.1:8086", "https://x:1", "http://", "http://x:y", "http://x:1/api", "http://x\r\n:1"] {
+        for url in
+            ["", "127.0.0.1:8086", "ftp://x:1", "http://", "https://", "http://x:y", "http://x:1/api", "http://x\r\n:1"]
+        {
             assert!(authority(url).is_err(), "{url:?}");
         }
     }
@@ -121,7 +155,7 @@ mod tests {
             stream.write_all(answer).unwrap();
             String::from_utf8_lossy(&request[..filled]).into_owned()
         });
-        let result = run(&FlushArgs { url });
+        let result = run(&FlushArgs { url, ca: SYSTEM_CERTIFICATES.into() });
         assert!(node.join().unwrap().starts_with("POST /api/flush HTTP/1.1\r\n"));
         result.map_err(|error| error.to_string())
     }

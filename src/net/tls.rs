@@ -118,7 +118,7 @@ impl fmt::Display for TlsError {
 }
 
 /// What is wrong with a PEM file that should hold something. Never what it does hold: that may be a key.
-struct Fault<'a>(&'a pem::Error, &'static str);
+pub(super) struct Fault<'a>(pub &'a pem::Error, pub &'static str);
 
 impl fmt::Display for Fault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -403,3 +403,48 @@ fn files_that_do_not_do_are_refused_by_name() {
         assert!(sentence.contains("; give "), "{sentence}");
     }
 }
+
+#[test]
+fn ringest_flush_asks_a_node_that_it_trusts() {
+    let (identity, other) = (Identity::new(), Identity::new());
+    let node = identity.start(&["--flush-interval", "1h"]);
+    assert_eq!(identity.request(&node, "POST", "/write?db=d", LINE.as_bytes()).status, 204);
+    let flush = |url: &str, trusted: &Path| {
+        let output = ringest("flush").arg("--url").arg(url).arg("--ca").arg(trusted).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let certificate = identity.path("cert.pem");
+    let url = format!("https://localhost:{}", node.address().port());
+    assert_eq!(flush(&url, &certificate), (Some(0), String::new()));
+    assert_eq!(identity.metric(&node, "ringest_rows_written_total"), 1.0);
+    let plain = url.replace("https", "http");
+    let address = node.address();
+    for (url, trusted, expected) in [
+        (&url, &other.path("cert.pem"), "certificate"),
+        (&url, &identity.path("key.pem"), "key.pem holds no certificate in PEM"),
+        (&format!("https://{address}"), &certificate, "not valid for"),
+        (&plain, &certificate, "answered 400: this port speaks TLS"),
+    ] {
+        let (code, sentence) = flush(url, trusted);
+        assert_eq!(code, Some(1));
+        assert!(sentence.contains(expected), "{expected:?} in {sentence}");
+    }
+}
+
+/// As long as a request's head may take: `request-timeout`.
+#[test]
+fn a_handshake_that_does_not_come_is_not_waited_for() {
+    let identity = Identity::new();
+    let node = identity.start(&["--request-timeout", "1s"]);
+    // Nothing, and the beginning of a record.
+    let clients = [&b""[..], b"\x16\x03\x01\x01"].map(|bytes| {
+        let mut client = Client::new(node.address());
+        client.send(bytes);
+        client.stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
+        client
+    });
+    for mut client in clients {
+        // There are no keys for a 408.
+        client.expect_end();
+    }
+}
