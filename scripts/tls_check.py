@@ -1,6 +1,6 @@
 """Writes over TLS with the clients that people use, each of which checks the certificate: python scripts/tls_check.py BINARY
 
-curl, Python's own http.client, the Python packages influxdb and influxdb-client, and influx of npm. A client that does not trust the
+curl, Python's own http.client, the Python packages influxdb and influxdb-client, influx of npm, and ringest flush. A client that does not trust the
 certificate must fail, and one that speaks plain HTTP must be told why.
 """
 
@@ -37,7 +37,7 @@ def make_certificate(folder):
     names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", names, "-keyout", key, "-out", certificate],
+         "-subj", "/CN=localhost", "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate],
         check=True, stderr=subprocess.DEVNULL,
     )
     return certificate, key
@@ -106,6 +106,13 @@ def try_npm(node, certificate):
     subprocess.run(["node", CLIENTS / "tls.mjs", str(node.port), "tls"], check=True, timeout=60, env=variables)
 
 
+def try_flush(binary, node, certificate):
+    url = f"https://localhost:{node.port}"
+    subprocess.run([binary, "flush", "--url", url, "--ca", certificate], check=True, timeout=60)
+    subprocess.run([binary, "flush", "--url", url.replace("localhost", "127.0.0.1"), "--ca", certificate], check=True, timeout=60)
+    print("ringest flush: as expected")
+
+
 def try_renewal(node, folder):
     """A new certificate under the old names; nothing is restarted."""
     kept = Client(node)
@@ -131,7 +138,7 @@ def main():
             try_curl(node, certificate, folder)
             try_python(node, certificate)
             try_npm(node, certificate)
-            node.flush()
+            try_flush(sys.argv[1], node, certificate)
             pattern = str(node.lake / "tls" / "{}" / "*" / "*.parquet")
             clients = duckdb.sql(f"SELECT DISTINCT client FROM read_parquet('{pattern.format('weather')}') ORDER BY client").fetchall()
             names = ["curl", "http.client", "influxdb False", "influxdb True", "influxdb-client", "npm"]

@@ -7,8 +7,8 @@ use rustls::ServerConnection;
 
 use crate::budget::{Budget, Consumer, Reservation};
 
-/// What a session takes beside `incoming`, as measured with idle connections: keys, the state machine, and the buffer of a record that
-/// has come in part.
+/// What a session takes beside `incoming`: keys, the state machine and a buffer of 4 KiB for what has come in part. Measured with 3000 idle
+/// connections, 2026-11. A large record takes 14 KiB more, for as long as it has come in part only.
 const SESSION_BYTES: usize = 12 << 10;
 
 /// Sizes of one read from the socket; the smallest that has what the caller has room for.
@@ -331,6 +331,24 @@ mod tests {
         let goodbye = pair.node.take_outgoing();
         pair.client.read_tls(&mut &goodbye[..]).unwrap();
         assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
+    }
+
+    #[test]
+    fn new_keys_are_answered_with_new_keys() {
+        let ends = Ends::new(&rustls::version::TLS13);
+        let (mut pair, _) = converse_open(&ends);
+        for sent in 1..=3 {
+            pair.client.refresh_traffic_keys().unwrap();
+            pair.client.writer().write_all(b"x").unwrap();
+            let flight = pair.flight();
+            pair.give(&flight, 100).unwrap();
+            assert_eq!(pair.received.len(), sent);
+        }
+        assert_eq!(pair.node.write(b"answer").unwrap(), 6);
+        pair.give(b"", 100).unwrap();
+        let mut answer = [0; 6];
+        pair.client.reader().read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"answer");
     }
 
     #[test]

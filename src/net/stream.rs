@@ -89,7 +89,8 @@ impl Stream {
         let start = buf.filled();
         let end = buf.capacity().min(start.saturating_add(bytes_max));
         if let Some(session) = self.session() {
-            return self.read_secured(session, buf, end).await;
+            // Boxed, so that the task of a plain connection has no room for what it never does.
+            return Box::pin(self.read_secured(session, buf, end)).await;
         }
         let (result, slice) = self.socket.read(buf.slice(start..end)).await;
         let mut buf = slice.into_inner();
@@ -123,7 +124,13 @@ impl Stream {
 
     /// Sends all of `bytes` and hands the vector back, whatever the result.
     pub async fn write_all(&self, bytes: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let Some(session) = self.session() else { return self.socket.write_all(bytes).await };
+        match self.session() {
+            None => self.socket.write_all(bytes).await,
+            Some(session) => Box::pin(self.write_secured(session, bytes)).await,
+        }
+    }
+
+    async fn write_secured(&self, session: &RefCell<Session>, bytes: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         let mut sent = 0;
         while sent < bytes.len() {
             let taken = session.borrow_mut().write(&bytes[sent..]);

@@ -60,7 +60,7 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
     };
     if connection.stream.is_secured() {
         conn.wait(Wait::End);
-        connection.stream.say_goodbye().await;
+        Box::pin(connection.stream.say_goodbye()).await;
     }
     if let Some(End::Linger) = end {
         conn.linger().await;
@@ -150,7 +150,7 @@ impl Conn<'_> {
         }
         // A late handshake ends like a late head, but without an answer, for which there are no keys.
         self.wait(Wait::Head);
-        match self.connection.stream.handshake().await {
+        match Box::pin(self.connection.stream.handshake()).await {
             Ok(greeting) => Some(greeting),
             Err(error) => {
                 if error.kind() == io::ErrorKind::InvalidData {

@@ -65,7 +65,7 @@ impl Connection {
         match self.waits.get() {
             // The client may still listen: the read ends, and the task answers with 408.
             Wait::Head | Wait::Body if !self.is_late.replace(true) => self.stream.shut_down(Shutdown::Read),
-            // The read ends, and the task closes the connection, as TLS wants it: not without a word.
+            // The read ends, and the task closes the connection: with TLS not without a word.
             Wait::Request if self.stream.is_secured() => self.stream.shut_down(Shutdown::Read),
             _ => self.stream.shut_down(Shutdown::Both),
         }
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::budget::Budget;
-    use crate::net::{Bound, Listener, Pool, Ring};
+    use crate::net::{Bound, Listener, Pool, Ring, Tls};
 
     /// Sweeps until the connection is late for `wait`; hands over both ends and the result of a read that was pending meanwhile.
     fn late(wait: Wait, test: impl AsyncFnOnce(&Connection, TcpStream, std::io::Result<usize>)) {
@@ -191,6 +191,35 @@ mod tests {
             assert!(matches!(result, Ok(0)), "{result:?}");
             assert!(!connection.is_late());
             assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn an_idle_connection_with_tls_ends_with_a_goodbye() {
+        let made = rcgen::generate_simple_self_signed(["node".to_owned()]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let pem = dir.path().join("both.pem");
+        std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        let budget = Budget::new(1 << 20);
+        let tls = Tls::open(&pem, &pem, &budget).unwrap();
+        let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut client = TcpStream::connect(bound.address()).unwrap();
+        Ring::new().unwrap().block_on(async {
+            let connections = Connections::default();
+            let stream = Listener::from(bound).accept().await.unwrap().secured(&tls).unwrap();
+            let (_, connection) = connections.enter(stream);
+            connections.set_wait(&connection, Wait::Request);
+            let ticks = Wait::Request.limit().unwrap().as_millis() / SWEEP_INTERVAL.as_millis();
+            (0..ticks).for_each(|_| connections.sweep());
+            let (result, _) = connection.stream.read(Pool::new(&budget, 1 << 16).take_small(), 100).await;
+            assert!(matches!(result, Ok(0)), "{result:?}");
+            // As the connection's task does then.
+            connections.set_wait(&connection, Wait::End);
+            connection.stream.say_goodbye().await;
+            connections.cut();
+            let mut told = Vec::new();
+            client.read_to_end(&mut told).unwrap();
+            assert_eq!(told.first(), Some(&21), "an alert, which close_notify is: {told:?}");
         });
     }
 }

@@ -448,3 +448,20 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
         client.expect_end();
     }
 }
+
+#[test]
+fn a_late_request_gets_its_408() {
+    let identity = Identity::new();
+    let node = identity.start(&["--request-timeout", "1s"]);
+    let clients =
+        ["GET /pi", "POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 55\r\n\r\nweather"].map(|part| {
+            let mut client = identity.connect(&node);
+            client.send(part);
+            client.stream.sock.set_read_timeout(Some(PATIENCE * 2)).unwrap();
+            client
+        });
+    for mut client in clients {
+        assert_eq!(client.answer().status, 408);
+        client.expect_end();
+    }
+}
