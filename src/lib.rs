@@ -31,7 +31,6 @@ pub mod budget;
 pub mod config;
 pub mod metrics;
 
-#[cfg(feature = "lake")]
 pub mod net;
 
 pub mod http;
