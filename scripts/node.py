@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,9 @@ class Refused(Exception):
 
 
 class Node:
-    def __init__(self, binary, *options, keep_points_of_any_age=True):
+    def __init__(self, binary, *options, keep_points_of_any_age=True, trusted=None):
+        """trusted: a PEM file, for a node that the options give TLS."""
+        self.context = ssl.create_default_context(cafile=trusted) if trusted else None
         self.folder = tempfile.TemporaryDirectory(prefix="ringest-")
         self.data_dir = pathlib.Path(self.folder.name) / "data"
         self.lake = self.data_dir / "lake"
@@ -79,7 +82,10 @@ class Client:
     """One keep-alive connection."""
 
     def __init__(self, node, timeout=600):
-        self.connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=timeout)
+        if node.context:
+            self.connection = http.client.HTTPSConnection("localhost", node.port, timeout=timeout, context=node.context)
+        else:
+            self.connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=timeout)
 
     def request(self, method, path, body=None, headers=None):
         self.connection.request(method, path, body, headers or {})

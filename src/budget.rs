@@ -20,10 +20,12 @@ pub enum Consumer {
     Catalog,
     /// Series, and the cache of their keys, that open tables have kept over their last seal.
     KeptSeries,
+    /// Keys and ciphertext of connections with TLS.
+    Tls,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 7] = [
+    pub const ALL: [Consumer; 8] = [
         Self::Bodies,
         Self::OpenTables,
         Self::SealedParts,
@@ -31,6 +33,7 @@ impl Consumer {
         Self::LogQueue,
         Self::Catalog,
         Self::KeptSeries,
+        Self::Tls,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Consumer {
             Self::LogQueue => "log_queue",
             Self::Catalog => "catalog",
             Self::KeptSeries => "kept_series",
+            Self::Tls => "tls",
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections above the cap.
     pub connections_refused: Counter,
+    /// Connections whose client did not agree with the node on TLS.
+    pub tls_handshake_failures: Counter,
     pub files_written: Counter,
     pub file_bytes_written: Counter,
     /// Rows in published files.
@@ -87,6 +89,7 @@ impl Metrics {
             write_seconds,
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            tls_handshake_failures: Counter::default(),
             files_written: Counter::default(),
             file_bytes_written: Counter::default(),
             rows_written: Counter::default(),
@@ -128,6 +131,11 @@ impl Metrics {
             "connections_refused",
             "Connections turned away because max-connections were open",
             metrics.connections_refused.clone(),
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "Connections that ended in their TLS handshake",
+            metrics.tls_handshake_failures.clone(),
         );
         registry.register("files_written", "Parquet files published", metrics.files_written.clone());
         registry.register_with_unit(

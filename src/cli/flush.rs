@@ -4,8 +4,13 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
+use crate::net::{Trust, TrustError};
+
 /// Bytes of an answer that are read; a node's are far shorter.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+/// Where Debian and its relatives keep what the system trusts.
+const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 #[derive(Debug, clap::Args)]
 pub struct FlushArgs {
@@ -15,16 +20,26 @@ pub struct FlushArgs {
     /// File with a token that may write, for a node with auth = required.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// PEM file with the certificates to trust, for a node with TLS: its issuer's, or its own.
+    #[arg(long, value_name = "FILE", default_value = SYSTEM_CERTIFICATES)]
+    ca: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
-    #[error("{url:?} is no address of a node; give http://HOST:PORT, such as http://127.0.0.1:8086")]
+    #[error(
+        "{url:?} is no address of a node; give http://HOST:PORT, such as http://127.0.0.1:8086, or https://HOST:PORT"
+    )]
     Url { url: String },
     #[error("cannot read a token from {}: {error}; --token-file names a file that holds one token and nothing else", path.display())]
     Token { path: PathBuf, error: io::Error },
     #[error("cannot reach a node at {authority}: {error}; check that it runs and that --url is its address")]
     Unreachable { authority: String, error: io::Error },
+    #[error(
+        "no TLS with {authority}: {error}; check that --url has the name or address in the node's certificate, and --ca its issuer"
+    )]
+    Untrusted { authority: String, error: TrustError },
     #[error("lost the connection to {authority} before it answered: {error}; whether it flushed is unknown, try again")]
     Cut { authority: String, error: io::Error },
     #[error("{authority} did not answer in HTTP; check that --url is the address of a ringest node")]
@@ -35,12 +50,19 @@ pub enum FlushError {
 
 /// Waits without limit: a flush takes as long as the lake needs.
 pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
-    let authority = authority(&args.url)?;
     let token = args.token_file.as_deref().map(token).transpose()?;
+    let (authority, is_secure) = authority(&args.url)?;
     let mut stream = TcpStream::connect(&authority)
         .map_err(|error| FlushError::Unreachable { authority: authority.clone(), error })?;
-    let answer = ask(&mut stream, &authority, token.as_deref())
-        .map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
+    let answer = if is_secure {
+        let host = authority.rsplit_once(':').map_or(&*authority, |(host, _)| host);
+        let secured = Trust::read(&args.ca).and_then(|trust| trust.connect(host, stream));
+        let mut stream = secured.map_err(|error| FlushError::Untrusted { authority: authority.clone(), error })?;
+        ask(&mut stream, &authority, token.as_deref())
+    } else {
+        ask(&mut stream, &authority, token.as_deref())
+    };
+    let answer = answer.map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
     match status(&answer) {
         Some(200..=299) => Ok(()),
         Some(status) => Err(FlushError::Refused { authority, status, message: message(&answer) }),
@@ -49,22 +71,28 @@ pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
     }
 }
 
-/// `host:port` of an `http://` URL without a path; port 80 when it has none.
-fn authority(url: &str) -> Result<String, FlushError> {
+/// `host:port` of a URL without a path, and whether it is `https://`; port 80 or 443 when it has none.
+fn authority(url: &str) -> Result<(String, bool), FlushError> {
     let refused = || FlushError::Url { url: url.to_owned() };
-    let authority = url.strip_prefix("http://").ok_or_else(refused)?.trim_end_matches('/');
+    let (scheme, authority) = url.split_once("://").ok_or_else(refused)?;
+    let (is_secure, default_port) = match scheme {
+        "http" => (false, "80"),
+        "https" => (true, "443"),
+        _ => return Err(refused()),
+    };
+    let authority = authority.trim_end_matches('/');
     if authority.is_empty() || authority.contains(|c: char| c == '/' || c == '@' || c.is_whitespace() || c.is_control())
     {
         return Err(refused());
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (authority, "80"),
+        _ => (authority, default_port),
     };
     if host.is_empty() || port.parse::<u16>().is_err() {
         return Err(refused());
     }
-    Ok(format!("{host}:{port}"))
+    Ok((format!("{host}:{port}"), is_secure))
 }
 
 /// The token in a file. It stands in no argument: those can be seen by everybody on the machine.
@@ -78,7 +106,7 @@ fn token(path: &Path) -> Result<String, FlushError> {
     }
 }
 
-fn ask(stream: &mut TcpStream, authority: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
+fn ask(stream: &mut (impl Read + Write), authority: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
     let credentials = token.map(|token| format!("Authorization: Token {token}\r\n")).unwrap_or_default();
     let request = format!(
         "POST /api/flush HTTP/1.1\r\nHost: {authority}\r\n{credentials}Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -118,14 +146,19 @@ mod tests {
     #[test]
     fn urls() {
         for (url, expected) in [
-            ("http://127.0.0.1:8086", "127.0.0.1:8086"),
-            ("http://[::1]:8086/", "[::1]:8086"),
-            ("http://[::1]", "[::1]:80"),
-            ("http://node", "node:80"),
+            ("http://127.0.0.1:8086", ("127.0.0.1:8086", false)),
+            ("http://[::1]:8086/", ("[::1]:8086", false)),
+            ("http://[::1]", ("[::1]:80", false)),
+            ("http://node", ("node:80", false)),
+            ("https://node", ("node:443", true)),
+            ("https://[::1]:8086", ("[::1]:8086", true)),
         ] {
-            assert_eq!(authority(url).unwrap(), expected);
+            let (authority, is_secure) = authority(url).unwrap();
+            assert_eq!((&*authority, is_secure), expected);
         }
-        for url in ["", "127.0.0.1:8086", "https://x:1", "http://", "http://x:y", "http://x:1/api", "http://x\r\n:1"] {
+        for url in
+            ["", "127.0.0.1:8086", "ftp://x:1", "http://", "https://", "http://x:y", "http://x:1/api", "http://x\r\n:1"]
+        {
             assert!(authority(url).is_err(), "{url:?}");
         }
     }
@@ -141,7 +174,7 @@ mod tests {
             stream.write_all(answer).unwrap();
             String::from_utf8_lossy(&request[..filled]).into_owned()
         });
-        let result = run(&FlushArgs { url, token_file: None });
+        let result = run(&FlushArgs { url, token_file: None, ca: SYSTEM_CERTIFICATES.into() });
         assert!(node.join().unwrap().starts_with("POST /api/flush HTTP/1.1\r\n"));
         result.map_err(|error| error.to_string())
     }

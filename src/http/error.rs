@@ -12,6 +12,9 @@ pub enum Error {
         "the connection does not begin with an HTTP request (first byte 0x{byte:02x}); speak plain HTTP/1.1, not TLS"
     )]
     NotHttp { byte: u8 },
+    /// Told by whoever owns the connection: bytes do not show what their port is for.
+    #[error("this port speaks TLS, and the request came without it; use https:// in the URL")]
+    PlainOnTls,
     #[error("the request line is not `METHOD target HTTP/1.1`: '{line}'")]
     RequestLine { line: String },
     #[error("the request target holds the byte 0x{byte:02x}; percent-encode everything but visible ASCII")]

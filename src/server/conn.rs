@@ -1,6 +1,7 @@
 //! One connection: bytes in, answers out, in order. Every wait of a connection is in this file; what happens between a complete
 //! body and its answer is one synchronous call.
 
+use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::linger;
 use super::node::{Life, now_ns};
 use super::shard::Shard;
 use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
-use crate::net::{Buf, IDLE_BYTES, PADDING, SMALL_BYTES};
+use crate::net::{Buf, Greeting, IDLE_BYTES, PADDING, SMALL_BYTES};
 use crate::write::{self, Admit, Outcome, Padded, Plan, Stamp, VERSION_HEADER};
 
 const _: () = assert!(PADDING == write::PADDING, "pooled buffers carry the padding that the parsers read");
@@ -47,7 +48,16 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
         asked: Asked::default(),
         work: None,
     };
-    if let Some(End::Linger) = conn.run().await {
+    let end = match conn.greet().await {
+        Some(Greeting::Welcome) => conn.run().await,
+        Some(Greeting::PlainOnTls) => conn.refuse_plain().await,
+        None => return,
+    };
+    if connection.stream.is_secured() {
+        conn.wait(Wait::End);
+        Box::pin(connection.stream.say_goodbye()).await;
+    }
+    if let Some(End::Linger) = end {
         // The memory of the request is free from here on.
         conn.buf = Buf::default();
         linger::linger(shard, &connection).await;
@@ -132,6 +142,32 @@ struct Conn<'a> {
 }
 
 impl Conn<'_> {
+    /// How the connection begins; `None`: it is gone, or as good as gone.
+    async fn greet(&self) -> Option<Greeting> {
+        if !self.connection.stream.is_secured() {
+            return Some(Greeting::Welcome);
+        }
+        // A late handshake ends like a late head, but without an answer, for which there are no keys.
+        self.wait(Wait::Head);
+        match Box::pin(self.connection.stream.handshake()).await {
+            Ok(greeting) => Some(greeting),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.shard.node.context.metrics.tls_handshake_failures.inc();
+                }
+                tracing::debug!(%error, "a connection ended in its TLS handshake");
+                None
+            }
+        }
+    }
+
+    /// Tells a client that speaks no TLS that this port does.
+    async fn refuse_plain(&mut self) -> Option<End> {
+        let end = self.refuse(&http::Error::PlainOnTls);
+        self.send().await?;
+        Some(end)
+    }
+
     /// `None`: the connection is gone.
     async fn run(&mut self) -> Option<End> {
         loop {

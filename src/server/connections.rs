@@ -107,6 +107,8 @@ impl Connection {
         match self.waits.get() {
             // The client may still listen: the read ends, and the task answers with 408.
             Wait::Head | Wait::Body if !self.is_late.replace(true) => self.stream.shut_down(Shutdown::Read),
+            // The read ends, and the task closes the connection: with TLS not without a word.
+            Wait::Request if self.stream.is_secured() => self.stream.shut_down(Shutdown::Read),
             _ => self.stream.shut_down(Shutdown::Both),
         }
     }
@@ -201,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::budget::Budget;
-    use crate::net::{Bound, Listener, Pool, Ring};
+    use crate::net::{Bound, Listener, Pool, Ring, Tls};
 
     const PATIENCE: Patience = Patience { idle: 1_200, request: 120, body_rate_min: 4_096 };
 
@@ -266,5 +268,34 @@ mod tests {
         assert_eq!(left(40_960, 160), 0);
         assert_eq!(left(1 << 40, 200), 120, "what came early pays for no longer pause");
         assert_eq!(left(u64::MAX, u64::MAX), 0);
+    }
+
+    #[test]
+    fn an_idle_connection_with_tls_ends_with_a_goodbye() {
+        let made = rcgen::generate_simple_self_signed(["node".to_owned()]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let pem = dir.path().join("both.pem");
+        std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        let budget = Budget::new(1 << 20);
+        let tls = Tls::open(&pem, &pem, &budget).unwrap();
+        let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut client = TcpStream::connect(bound.address()).unwrap();
+        Ring::new().unwrap().block_on(async {
+            let connections = Connections::new(PATIENCE);
+            let stream = Listener::from(bound).accept().await.unwrap().secured(&tls).unwrap();
+            let (_, connection) = connections.enter(stream);
+            connections.set_wait(&connection, Wait::Request);
+            let ticks = PATIENCE.of(Wait::Request).unwrap();
+            (0..ticks).for_each(|_| connections.sweep());
+            let (result, _) = connection.stream.read(Pool::new(&budget, 1 << 16).take_idle(), 100).await;
+            assert!(matches!(result, Ok(0)), "{result:?}");
+            // As the connection's task does then.
+            connections.set_wait(&connection, Wait::End);
+            connection.stream.say_goodbye().await;
+            connections.cut();
+            let mut told = Vec::new();
+            client.read_to_end(&mut told).unwrap();
+            assert_eq!(told.first(), Some(&21), "an alert, which close_notify is: {told:?}");
+        });
     }
 }

@@ -37,7 +37,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Auth, Config};
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
-use crate::net::{BindError, Bound, Ring, RingError};
+use crate::net::{BindError, Bound, Ring, RingError, Tls, TlsError};
 use crate::table::names_bytes_max;
 use crate::wal::WalError;
 use crate::write::{self, Gate, Keeper, Readiness};
@@ -76,6 +76,8 @@ pub enum ServerError {
     Ring(#[from] RingError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the system refused {what} that the node needs: {error}; look at its limits (ulimit -a, cgroup pids.max)")]
     System { what: &'static str, error: io::Error },
     #[error(transparent)]
@@ -104,7 +106,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
     let (drained_sender, drained) = unbounded();
     let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
-    reload::follow(hangups, node.context.gate.clone()).map_err(system("a thread"))?;
+    reload::follow(hangups, node.context.gate.clone(), node.tls.clone()).map_err(system("a thread"))?;
     Ring::probe()?;
     let bound = bind(node.context.config.listen)?;
     tracing::info!(address = %bound.address(), "the port is open");
@@ -171,6 +173,7 @@ impl Node {
         budget::limit_freed_memory(config.memory_bytes_max);
         let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
+        let tls = open_tls(&config, &budget)?;
         // Nothing of the lake is changed before the catalog has proved to hold what its committed files rely on.
         let inspected = lake::inspect(data_dir.path())?;
         recovery::check_state(data_dir.path(), &inspected)?;
@@ -192,8 +195,16 @@ impl Node {
         let readiness = Arc::new(Readiness::new(node::now_ns()));
         let config = Arc::new(config);
         let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness, gate };
-        Ok(Self::new(context, lake, drained))
+        let mut node = Self::new(context, lake, drained);
+        node.tls = tls;
+        Ok(node)
     }
+}
+
+/// `None`: the port is plain. (That only one of the two files is named, the configuration has refused.)
+fn open_tls(config: &Config, budget: &Arc<Budget>) -> Result<Option<Arc<Tls>>, TlsError> {
+    let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
+    Ok(Some(Arc::new(Tls::open(certificate, key, budget)?)))
 }
 
 /// A panic ends the process: what its thread held cannot be trusted, and a restart repairs it. Not so in the lake's threads: a
@@ -286,6 +297,7 @@ fn say_started(node: &Node, data_dir: &DataDir, bound: &Bound) {
         simd = node.context.kernel.name(),
         durability = config.durability.name(),
         auth = config.auth.name(),
+        tls = node.tls.is_some(),
         shards = config.shards,
         lake_threads = config.lake_threads,
         memory_limit_bytes = config.memory_bytes_max,

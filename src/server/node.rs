@@ -12,6 +12,7 @@ use super::epoch::Epochs;
 use super::places::Places;
 use crate::budget::Consumer;
 use crate::lake::Lake;
+use crate::net::Tls;
 use crate::wal::Wal;
 use crate::write;
 
@@ -42,6 +43,8 @@ pub struct Node {
     pub places: Arc<Places>,
     /// One per connection above those that is being told so.
     pub refusals: Arc<Places>,
+    /// `None`: connections are plain.
+    pub tls: Option<Arc<Tls>>,
     life: AtomicU8,
     /// Up to this epoch a seal keeps no series.
     forgets: AtomicU64,
@@ -60,7 +63,7 @@ impl Node {
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
         let (life, forgets) = (AtomicU8::new(0), AtomicU64::new(0));
-        Self { context, lake, epochs, watches, places, refusals, life, forgets, wakes, drained }
+        Self { context, lake, epochs, watches, places, refusals, tls: None, life, forgets, wakes, drained }
     }
 
     pub fn life(&self) -> Life {

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
 
+use crate::net::Tls;
 use crate::write::Gate;
 
 /// Reloads on each message, in a thread of its own: a node that replays its log or waits for its disk does so too.
-pub fn follow(hangups: Receiver<()>, gate: Option<Arc<Gate>>) -> io::Result<()> {
+pub fn follow(hangups: Receiver<()>, gate: Option<Arc<Gate>>, tls: Option<Arc<Tls>>) -> io::Result<()> {
     let body = move || {
         for () in hangups {
-            match &gate {
-                Some(gate) => reload_tokens(gate),
-                None => tracing::info!("SIGHUP: authentication is off, there are no tokens to read"),
+            if gate.is_none() && tls.is_none() {
+                tracing::info!("SIGHUP: there is nothing to read again");
             }
+            gate.as_deref().into_iter().for_each(reload_tokens);
+            tls.as_deref().into_iter().for_each(reload_certificate);
         }
     };
     std::thread::Builder::new().name("reload".into()).spawn(body).map(drop)
@@ -24,5 +26,12 @@ fn reload_tokens(gate: &Gate) {
     match gate.reload() {
         Ok(tokens) => tracing::info!(tokens, "SIGHUP: the tokens are read again"),
         Err(error) => tracing::error!(%error, "SIGHUP: the tokens stay as they were"),
+    }
+}
+
+fn reload_certificate(tls: &Tls) {
+    match tls.reload() {
+        Ok(()) => tracing::info!("SIGHUP: certificate and key are read again, for new connections"),
+        Err(error) => tracing::error!(%error, "SIGHUP: certificate and key stay as they were"),
     }
 }

@@ -200,7 +200,11 @@ impl Shard {
     /// Serves a connection that was accepted, if the node has a place for it.
     fn take(self: &Rc<Self>, stream: Stream) {
         if let Some(place) = self.node.places.take() {
-            return net::spawn(Rc::clone(self).serve(stream, place));
+            match self.secured(stream) {
+                Ok(stream) => net::spawn(Rc::clone(self).serve(stream, place)),
+                Err(error) => tracing::error!(%error, "no TLS for a connection; it is closed"),
+            }
+            return;
         }
         self.node.context.metrics.connections_refused.inc();
         let tick = self.connections.tick();
@@ -209,9 +213,20 @@ impl Shard {
             let connections_max = self.node.places.places_max();
             tracing::warn!(connections_max, "connections are turned away: as many are open as the node takes");
         }
-        // Those that are told so hold descriptors too. Beyond them the connection is closed without a word.
-        if let Some(place) = self.node.refusals.take() {
+        // Those that are told so hold descriptors too. Beyond them the connection is closed without a word, and so are those that would need a handshake
+        // for it.
+        if self.node.tls.is_none()
+            && let Some(place) = self.node.refusals.take()
+        {
             net::spawn(Rc::clone(self).turn_away(stream, place));
+        }
+    }
+
+    /// With TLS, if the port has it.
+    fn secured(&self, stream: Stream) -> std::io::Result<Stream> {
+        match &self.node.tls {
+            None => Ok(stream),
+            Some(tls) => stream.secured(tls),
         }
     }
 

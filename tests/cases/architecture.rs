@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Module to modules that it may name. An arrow that is not here is forbidden.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["config", "server", "tools"]),
+    ("cli", &["config", "server", "tools", "net"]),
     ("server", &["net", "http", "write", "auth", "catalog", "table", "wal", "lake", "config", "metrics", "budget"]),
     ("write", &["http", "auth", "decode", "line", "catalog", "table", "wal", "config", "metrics", "budget"]),
     ("batch", &["line", "decode", "catalog", "table", "budget"]),

@@ -49,3 +49,5 @@ mod server_slow;
 mod stored_model;
 mod table_memory;
 mod table_model;
+#[cfg(feature = "lake")]
+mod tls;

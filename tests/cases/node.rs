@@ -192,8 +192,8 @@ impl Drop for Node {
 }
 
 /// A raw connection.
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     /// Received and not yet taken.
     received: Vec<u8>,
 }
@@ -231,6 +231,16 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    pub fn close_sending(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub fn over(stream: S) -> Self {
         Self { stream, received: Vec::new() }
     }
 
@@ -287,9 +297,5 @@ impl Client {
     /// Everything received and not yet taken.
     pub fn take_text(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.received)).unwrap()
-    }
-
-    pub fn close_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
     }
 }
