@@ -54,11 +54,16 @@ FULL_SECONDS = 10
 
 def check(module, case, node):
     if why := module.NOT_OFFERED.get(case):
-        print(f"{module.NAME}: {case}: {why}", flush=True)
+        report(f"{module.NAME}: {case}: {why}")
         return
     begin = time.monotonic()
     getattr(module, case)(node)
-    print(f"{module.NAME}: {case}: as it should be ({time.monotonic() - begin:.1f} s)", flush=True)
+    report(f"{module.NAME}: {case}: as it should be ({time.monotonic() - begin:.1f} s)")
+
+
+def report(line):
+    # In one piece: several report at once.
+    print(line + "\n", end="", flush=True)
 
 
 def check_overload(modules, node):

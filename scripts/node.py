@@ -33,7 +33,9 @@ class Node:
         self.tokens = {}
         for name, scope in (tokens or {}).items():
             create = [binary, "token", "create", "--data-dir", self.data_dir, "--name", name, *scope]
-            made = subprocess.run(create, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+            made = subprocess.run(create, capture_output=True, text=True, env=environment)
+            if made.returncode != 0:
+                raise SystemExit(f"no token {name}: {made.stderr}")
             self.tokens[name] = made.stdout.strip()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log, env=environment)

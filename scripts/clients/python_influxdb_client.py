@@ -47,7 +47,7 @@ def in_batches(node, bucket, points, token="any", **options):
     reports = []
 
     def report(name):
-        return lambda _, __, fault=None: reports.append((name, getattr(fault, "status", None)))
+        return lambda _, __, fault=None: reports.append((name, fault and fault.response.status))
 
     options = WriteOptions(batch_size=2, flush_interval=50, **options)
     callbacks = {f"{name}_callback": report(name) for name in ("success", "error", "retry")}

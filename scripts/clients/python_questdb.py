@@ -77,7 +77,7 @@ def quota(node):
     rows = [("a", {"degrees": 1.0, "note": "x" * 1000}, TIME + number) for number in range(8)]
     with in_front(node, "questdb_quota") as nginx:
         write(nginx, *rows, token=token)
-        expect_in("over its quota it reports", str(refusal(IngressError, write, nginx, *rows, token=token)), "429")
+        expect_in("over its quota it reports", str(refusal(IngressError, write, nginx, *rows, token=token)), "quota")
 
 
 def overload(node):

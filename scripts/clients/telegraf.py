@@ -207,11 +207,11 @@ def credentials(node):
 
 
 def quota(node):
-    v1 = V1(node, "telegraf_quota", "any", node.metered())
+    v1 = V1(node, "telegraf_quota", "any", node.metered(), compressed=False)
     expect_reaction(v1, v1.write(node.over_quota()), 204, "done")
     # This one loses the batch: docs/CLIENTS.md says so.
     expect_reaction(v1, v1.write(GATHERED), 429, "drop")
-    v2 = V2(node, "telegraf_quota", node.metered())
+    v2 = V2(node, "telegraf_quota", node.metered(), compressed=False)
     expect_reaction(v2, v2.write(node.over_quota()), 204, "done")
     expect_reaction(v2, v2.write(GATHERED), 429, "wait and retry")
 
