@@ -1,7 +1,9 @@
 """An nginx in front of a node for the time of a `with` block: one port for each way of passing requests on."""
 
 import collections
+import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,6 +54,11 @@ SERVER = """  server {{
 """
 
 
+def program():
+    # Debian has it where only root's PATH leads.
+    return shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") or "nginx"
+
+
 class Nginx:
     """`directives` go into the location that passes requests on."""
 
@@ -64,7 +71,7 @@ class Nginx:
         configuration = folder / "nginx.conf"
         configuration.write_text(CONFIGURATION.format(folder=folder, upstream=node.port, servers=servers))
         self.log = folder / "log"
-        self.process = subprocess.Popen(["nginx", "-p", folder, "-c", configuration, "-e", self.log])
+        self.process = subprocess.Popen([program(), "-p", folder, "-c", configuration, "-e", self.log])
 
     def __enter__(self):
         deadline = time.monotonic() + START_SECONDS_MAX

@@ -21,6 +21,7 @@ class Refused(Exception):
 class Node:
     def __init__(self, binary, *options, keep_points_of_any_age=True, tokens=None):
         """`tokens`: options of `ringest token create` by name; the tokens themselves are in `self.tokens`."""
+        self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="ringest-")
         self.data_dir = pathlib.Path(self.folder.name) / "data"
         self.lake = self.data_dir / "lake"

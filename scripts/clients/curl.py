@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from clients.weather import *
+from clients.weather import CONFLICT, GOOD_PART, MALFORMED, PARTLY_GOOD, TIME, expect, expect_in, expect_stored, stored
 
 NAME = "curl"
 NOT_OFFERED = {}

@@ -1,28 +1,32 @@
-"""`influx -import`, the importer of InfluxDB 1.x's own command line client."""
+"""`influx`, the command line client of InfluxDB 1.x: `-import` and `-execute`."""
 
 import gzip as compression
 import pathlib
 import subprocess
 import tempfile
 
-from clients.weather import *
+from clients.weather import GOOD_PART, PARTLY_GOOD, TIME, expect, expect_in, expect_stored
 
-NAME = "influx -import"
+NAME = "influx (command line)"
 NOT_OFFERED = {}
 
 
-def run(node, database, lines, *options, compressed=False):
+def influx(node, *options):
     """What it prints, standard error included."""
+    command = ["influx", "-host", "127.0.0.1", "-port", str(node.port), "-precision", "ns", *options]
+    with tempfile.TemporaryDirectory(prefix="influx-") as home:
+        # It keeps a history in its home.
+        environment = {"PATH": "/usr/bin:/bin", "HOME": home}
+        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, timeout=60)
+    return ran.stdout
+
+
+def run(node, database, lines, *options, compressed=False):
     text = f'# DDL\nCREATE DATABASE "{database}"\n# DML\n# CONTEXT-DATABASE: {database}\n' + "\n".join(lines) + "\n"
     with tempfile.TemporaryDirectory(prefix="influx-") as folder:
         file = pathlib.Path(folder) / "points"
         file.write_bytes(compression.compress(text.encode()) if compressed else text.encode())
-        command = ["influx", "-host", "127.0.0.1", "-port", str(node.port), "-import", "-path", file, "-precision", "ns", *options]
-        command += ["-compressed"] if compressed else []
-        # It keeps a history in its home.
-        environment = {"PATH": "/usr/bin:/bin", "HOME": folder}
-        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, timeout=60)
-    return ran.stdout
+        return influx(node, "-import", "-path", file, *(["-compressed"] if compressed else []), *options)
 
 
 def write_many(node, database, **options):
@@ -36,6 +40,13 @@ def write_many(node, database, **options):
 
 def success(node):
     write_many(node, "import")
+    expect("CREATE DATABASE prints", influx(node, "-execute", 'CREATE DATABASE "import two"').strip(), "")
+    expect_in("SHOW DATABASES prints", influx(node, "-execute", "SHOW DATABASES"), "\nimport two\n")
+    insert = f"INSERT weather,place=a degrees=1 {TIME}"
+    expect("INSERT prints", influx(node, "-database", "import two", "-execute", insert).strip(), "")
+    expect_stored(node, "import%20two", [(TIME, "a", 1.0)])
+    # The data is in files; a query says so and is not taken for an empty result.
+    expect_in("SELECT prints", influx(node, "-database", "import two", "-execute", "SELECT * FROM weather"), "SELECT is not supported")
 
 
 def gzip(node):

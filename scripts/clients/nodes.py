@@ -3,10 +3,12 @@
 import threading
 import time
 
+from clients.weather import Unexpected
 from node import Client, Node
 
 METERED_MAX = 20
 QUOTA_BYTES = 2048
+FILLING_MAX = 1000
 RELIEF_SECONDS_MAX = 60
 
 
@@ -31,7 +33,7 @@ class Guarded(Node):
     def flush(self):
         status, answer = Client(self).request("POST", "/api/flush", b"", {"Authorization": f"Token {self.tokens['writer']}"})
         if status != 204:
-            raise SystemExit(f"POST /api/flush: {status} {answer}")
+            raise Unexpected(f"POST /api/flush: {status} {answer}")
 
     def over_quota(self):
         """Lines of several seconds' quota."""
@@ -52,12 +54,23 @@ class Full(Node):
         self.tmp, self.aside = self.data_dir / "tmp", self.data_dir / "aside"
         self.tmp.rename(self.aside)
         self.tmp.touch()
+        try:
+            self.fill()
+        except BaseException:
+            self.process.kill()
+            raise
+        return self
+
+    def fill(self):
         client = Client(self)
         for size in (900_000, 9_000, 20):
             line = b'fill text="%s" 1' % (b"x" * size)
-            while client.request("POST", "/write?db=fill", line)[0] == 204:
-                pass
-        return self
+            for _ in range(FILLING_MAX):
+                status, _ = client.request("POST", "/write?db=fill", line)
+                if status != 204:
+                    break
+            else:
+                raise Unexpected(f"a log of 32 MiB takes {FILLING_MAX} times {size} bytes")
 
     def relieve(self):
         self.tmp.unlink()
@@ -65,10 +78,10 @@ class Full(Node):
         client, deadline = Client(self), time.monotonic() + RELIEF_SECONDS_MAX
         while client.request("POST", "/write?db=fill", b"relief f=1")[0] != 204:
             if time.monotonic() > deadline:
-                raise SystemExit(f"no room in the log after {RELIEF_SECONDS_MAX} s")
+                raise Unexpected(f"no room in the log after {RELIEF_SECONDS_MAX} s")
             time.sleep(0.1)
         self.room.set()
 
     def wait_for_room(self):
         if not self.room.wait(RELIEF_SECONDS_MAX):
-            raise SystemExit("nobody relieves the node")
+            raise Unexpected("nobody relieves the node")

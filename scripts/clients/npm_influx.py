@@ -1,7 +1,7 @@
 """The npm package influx, for InfluxDB 1.x."""
 
 from clients import npm
-from clients.weather import *
+from clients.weather import PLACE, SECOND, STRING, TIME, expect, expect_in, expect_stored
 
 NAME = "influx (npm)"
 NOT_OFFERED = {"gzip": "the package does not compress"}

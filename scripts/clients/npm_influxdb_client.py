@@ -1,7 +1,7 @@
 """The npm package @influxdata/influxdb-client, for InfluxDB 2.x: it writes in batches and retries."""
 
 from clients import npm
-from clients.weather import *
+from clients.weather import GOOD_PART, PARTLY_GOOD, PLACE, STRING, TIME, expect, expect_in, expect_stored, stored
 
 NAME = "@influxdata/influxdb-client (npm)"
 NOT_OFFERED = {}

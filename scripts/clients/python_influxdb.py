@@ -4,7 +4,7 @@ import influxdb
 import influxdb.exceptions
 import pandas
 
-from clients.weather import *
+from clients.weather import GOOD_PART, MALFORMED, PARTLY_GOOD, PLACE, SECOND, STRING, TIME, expect, expect_in, expect_stored, refusal
 
 NAME = "influxdb (Python)"
 NOT_OFFERED = {}

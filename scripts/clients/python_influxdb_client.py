@@ -8,7 +8,8 @@ from influxdb_client.client.write.retry import WritesRetry
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 from influxdb_client.rest import ApiException
 
-from clients.weather import *
+from clients.weather import GOOD_PART, MALFORMED, PARTLY_GOOD, PLACE, SECOND, STRING, TIME
+from clients.weather import expect, expect_in, expect_stored, refusal, stored
 
 NAME = "influxdb-client (Python)"
 NOT_OFFERED = {}

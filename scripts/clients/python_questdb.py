@@ -5,7 +5,7 @@ import time
 
 from questdb.ingress import IngressError, Sender, TimestampNanos
 
-from clients.weather import *
+from clients.weather import CONFLICT, GOOD_PART, PLACE, STRING, TIME, expect, expect_in, expect_stored, refusal
 from nginx import Nginx, Way
 
 NAME = "questdb (Python), db= added by nginx"

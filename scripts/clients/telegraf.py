@@ -11,7 +11,8 @@ import socket
 import struct
 import zlib
 
-from clients.weather import *
+from clients.weather import GOOD_PART, MALFORMED, PARTLY_GOOD, SECOND, expect, expect_stored, stored
+from node import Node
 
 NAME = "Telegraf (replayed)"
 NOT_OFFERED = {}
@@ -37,24 +38,27 @@ def gzip_pieces(data):
 
 
 class Connection:
-    """A kept connection, as Go's transport keeps it."""
+    """A kept connection, as Go's transport keeps it: a new one only after an answer that says `Connection: close`."""
 
     def __init__(self, node):
-        self.host = f"127.0.0.1:{node.port}"
-        self.socket = socket.create_connection(("127.0.0.1", node.port), SECONDS_MAX)
+        self.address = ("127.0.0.1", node.port)
+        self.socket = None
+
+    def open(self):
+        self.socket = socket.create_connection(self.address, SECONDS_MAX)
         self.answers = self.socket.makefile("rb")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self.answers.close()
         self.socket.close()
+        self.socket = None
 
     def post(self, path, headers, pieces, chunked):
         """net/http's order: Host, User-Agent, the body's framing, the plugin's headers sorted, what the transport adds."""
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {sum(map(len, pieces))}"
-        lines = [f"POST {path} HTTP/1.1", f"Host: {self.host}", f"User-Agent: {AGENT}", framing]
+        if not self.socket:
+            self.open()
+        lines = [f"POST {path} HTTP/1.1", f"Host: {self.address[0]}:{self.address[1]}", f"User-Agent: {AGENT}", framing]
         lines += [f"{name}: {value}" for name, value in sorted(headers.items()) if value is not None]
         head = "\r\n".join([*lines, "Accept-Encoding: gzip", "", ""]).encode()
         if not chunked:
@@ -74,6 +78,8 @@ class Connection:
             name, _, value = line.decode().partition(":")
             headers[name.lower()] = value.strip()
         body = b"" if status == 204 else self.answers.read(int(headers["content-length"]))
+        if headers.get("connection") == "close":
+            self.close()
         return status, headers, body.decode()
 
 
@@ -173,11 +179,22 @@ def write_gathered(node, name, compressed):
     expect_gathered(node, f"{name}_v2")
 
 
+def create_when_told(node):
+    """Where a write makes no bucket, its answer makes Telegraf create the database and write again."""
+    with Node(node.binary, "--auto-create-buckets=false", "--flush-interval", "1h") as strict:
+        output = V1(strict, "telegraf_strict")
+        expect_reaction(output, output.write(GATHERED), 404, "create the database, then again")
+        expect("Telegraf takes its database as created", output.create_database(), True)
+        expect_reaction(output, output.write(GATHERED), 204, "done")
+        expect_gathered(strict, "telegraf_strict")
+
+
 def success(node):
     write_gathered(node, "telegraf", compressed=False)
     # The default limit of a body is 25 MB; outputs.influxdb_v2 sends halves then.
     output = V2(node, "telegraf_large")
     expect_reaction(output, output.write(["m f=1 " + str(SECOND), "#" * 26_000_000]), 413, "split and retry")
+    create_when_told(node)
 
 
 def gzip(node):

@@ -5,7 +5,7 @@ import gzip as compression
 import http.client
 import json
 
-from clients.weather import *
+from clients.weather import GOOD_PART, PARTLY_GOOD, TIME, Unexpected, expect, expect_in, expect_stored
 from nginx import Nginx
 
 NAME = "nginx in front"

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from clients.weather import *
+from clients.weather import GOOD_PART, PARTLY_GOOD, TIME, expect, expect_stored
 
 NAME = "wrk"
 NOT_OFFERED = {}
