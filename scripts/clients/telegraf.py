@@ -17,12 +17,15 @@ from node import Node
 NAME = "Telegraf (replayed)"
 NOT_OFFERED = {}
 
+# An example of a version.
 AGENT = "Telegraf/1.36.1 Go/1.25.1"
 # What one gather of the inputs cpu and mem looks like.
 GATHERED = [
     f"cpu,cpu=cpu-total,host=a usage_idle=97.97979797987,usage_user=1.0101010101 {SECOND}000000000",
     f"mem,host=a used_percent=41.5,total=16777216000i,active=true {SECOND}000000000",
 ]
+# As many as one request has, unless metric_batch_size says otherwise.
+BATCH = [f"load,host=h{number} load1={number * 0.1} {SECOND}000000000" for number in range(1000)]
 SECONDS_MAX = 60
 
 
@@ -31,10 +34,15 @@ def accepted(lines):
 
 
 def gzip_pieces(data):
-    """What Go's compress/gzip hands on, piece by piece: head, deflated data, and the closing with checksum and size."""
+    """What Go's compress/gzip hands on, piece by piece: head, deflated data 240 bytes at a time, checksum and size.
+
+    Each becomes a chunk. The data is deflated by zlib, whose choices are not quite Go's.
+    """
     deflate = zlib.compressobj(wbits=-15)
     head = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-    return [head, deflate.compress(data) + deflate.flush(), struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)]
+    deflated = deflate.compress(data) + deflate.flush()
+    middle = [deflated[start : start + 240] for start in range(0, len(deflated), 240)]
+    return [head, *middle, struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)]
 
 
 class Connection:
@@ -173,10 +181,13 @@ def write_gathered(node, name, compressed):
     v1, v2 = V1(node, f"{name}_v1", compressed=compressed), V2(node, f"{name}_v2", compressed=compressed)
     expect("Telegraf takes its database as created", v1.create_database(), True)
     # Each keeps its connection for the next interval.
-    for output in (v1, v2, v1, v2):
-        expect_reaction(output, output.write(GATHERED), 204, "done")
+    for lines in (GATHERED, BATCH):
+        for output in (v1, v2):
+            expect_reaction(output, output.write(lines), 204, "done")
     expect_gathered(node, f"{name}_v1")
     expect_gathered(node, f"{name}_v2")
+    loads = [(SECOND * 10**9, f"h{number}", number * 0.1) for number in range(1000)]
+    expect_stored(node, f"{name}_v2", loads, "host, load1", "load")
 
 
 def create_when_told(node):

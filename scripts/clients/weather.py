@@ -53,5 +53,5 @@ def stored(node, bucket, columns="place, degrees", measurement="weather"):
     return sorted(rows, key=repr)
 
 
-def expect_stored(node, bucket, expected, *columns, **named):
-    expect(f"the table weather of {bucket} holds", stored(node, bucket, *columns, **named), sorted(expected, key=repr))
+def expect_stored(node, bucket, expected, columns="place, degrees", measurement="weather"):
+    expect(f"the table {measurement} of {bucket} holds", stored(node, bucket, columns, measurement), sorted(expected, key=repr))
