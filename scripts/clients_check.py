@@ -66,20 +66,29 @@ def report(line):
     print(line + "\n", end="", flush=True)
 
 
-def check_overload(modules, node):
-    """All at once, because each waits for the same room."""
+def fault_of(module, case, node):
+    """What went wrong, or None."""
+    try:
+        check(module, case, node)
+    except Unexpected as unexpected:
+        return str(unexpected)
+    except Exception as fault:
+        return repr(fault)
+    return None
+
+
+def faults(modules, case, node):
+    """What went wrong, client by client."""
+    if case != "overload":
+        return [fault_of(module, case, node) for module in modules]
+    # All at once, because each waits for the same room.
     with concurrent.futures.ThreadPoolExecutor(len(modules)) as threads:
         try:
-            checks = {threads.submit(check, module, "overload", node): module for module in modules}
-            concurrent.futures.wait(checks, FULL_SECONDS)
+            running = [threads.submit(fault_of, module, case, node) for module in modules]
+            concurrent.futures.wait(running, FULL_SECONDS)
         finally:
             node.relieve()
-        for running, module in checks.items():
-            yield module, running.exception
-
-
-def sentence(fault):
-    return str(fault) if isinstance(fault, Unexpected) else repr(fault)
+        return [one.result() for one in running]
 
 
 def failures(binary, modules, cases):
@@ -88,14 +97,8 @@ def failures(binary, modules, cases):
     for kind in dict.fromkeys(CASES[case] for case in cases):
         with kind(binary) as node:
             for case in (case for case in cases if CASES[case] is kind):
-                if case == "overload":
-                    found += [f"{module.NAME}: {case}: {sentence(fault())}" for module, fault in check_overload(modules, node) if fault()]
-                    continue
-                for module in modules:
-                    try:
-                        check(module, case, node)
-                    except Exception as fault:
-                        found.append(f"{module.NAME}: {case}: {sentence(fault)}")
+                results = zip(modules, faults(modules, case, node), strict=True)
+                found += [f"{module.NAME}: {case}: {fault}" for module, fault in results if fault]
     return found
 
 

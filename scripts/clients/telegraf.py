@@ -45,6 +45,20 @@ def gzip_pieces(data):
     return [head, *middle, struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)]
 
 
+def request(address, path, headers, pieces, chunked):
+    """What is sent, in net/http's order: Host, User-Agent, the body's framing, the plugin's headers sorted, what the transport adds."""
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {sum(map(len, pieces))}"
+    lines = [f"POST {path} HTTP/1.1", f"Host: {address[0]}:{address[1]}", f"User-Agent: {AGENT}", framing]
+    lines += [f"{name}: {value}" for name, value in sorted(headers.items()) if value is not None]
+    yield "\r\n".join([*lines, "Accept-Encoding: gzip", "", ""]).encode()
+    if not chunked:
+        yield from pieces
+        return
+    for piece in pieces:
+        yield b"%x\r\n%s\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
 class Connection:
     """A kept connection, as Go's transport keeps it: a new one only after an answer that says `Connection: close`."""
 
@@ -62,20 +76,10 @@ class Connection:
         self.socket = None
 
     def post(self, path, headers, pieces, chunked):
-        """net/http's order: Host, User-Agent, the body's framing, the plugin's headers sorted, what the transport adds."""
-        framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {sum(map(len, pieces))}"
         if not self.socket:
             self.open()
-        lines = [f"POST {path} HTTP/1.1", f"Host: {self.address[0]}:{self.address[1]}", f"User-Agent: {AGENT}", framing]
-        lines += [f"{name}: {value}" for name, value in sorted(headers.items()) if value is not None]
-        head = "\r\n".join([*lines, "Accept-Encoding: gzip", "", ""]).encode()
-        if not chunked:
-            self.socket.sendall(head + b"".join(pieces))
-            return self.answer()
-        self.socket.sendall(head)
-        for piece in pieces:
-            self.socket.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
-        self.socket.sendall(b"0\r\n\r\n")
+        for part in request(self.address, path, headers, pieces, chunked):
+            self.socket.sendall(part)
         return self.answer()
 
     def answer(self):
@@ -124,7 +128,11 @@ class V1:
         status, _, body = answer
         if status == 204:
             return "done"
-        error = json.loads(body).get("error", "")
+        try:
+            error = json.loads(body).get("error", "")
+        except ValueError:
+            # An answer that is not the node's, but a proxy's page.
+            return "keep and retry"
         if "database not found" in error:
             return "create the database, then again"
         if 400 <= status < 500:

@@ -1,5 +1,6 @@
 """wrk: many connections at once, each answer's status counted."""
 
+import gzip as compression
 import json
 import pathlib
 import subprocess
@@ -11,7 +12,6 @@ NAME = "wrk"
 NOT_OFFERED = {}
 
 SCRIPT = """
--- Points of the connections' threads are told apart by a tag; the bodies are the same for ever.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "text/plain"
 wrk.headers["Authorization"] = {authorization}
@@ -35,16 +35,17 @@ end
 """
 
 
-def run(node, bucket, body, token=None, encoding=None, seconds=1, path="/write?db="):
+def quoted(value):
+    return "nil" if value is None else json.dumps(str(value))
+
+
+def run(node, bucket, body, token=None, encoding=None, seconds=1):
     """{status: answers}, and under "broken" the connections that ended without one."""
     with tempfile.TemporaryDirectory(prefix="wrk-") as folder:
         content, script = pathlib.Path(folder) / "body", pathlib.Path(folder) / "script.lua"
         content.write_bytes(body)
-        quoted = lambda value: "nil" if value is None else json.dumps(str(value))
-        authorization = quoted(token and f"Token {token}")
-        script.write_text(
-            SCRIPT.format(authorization=authorization, encoding=quoted(encoding), body=quoted(content), path=quoted(path + bucket))
-        )
+        settings = {"authorization": token and f"Token {token}", "encoding": encoding, "body": content, "path": f"/write?db={bucket}"}
+        script.write_text(SCRIPT.format(**{name: quoted(value) for name, value in settings.items()}))
         command = ["wrk", "--threads", "2", "--connections", "8", "--duration", f"{seconds}s", "--timeout", "10s", "--script", script]
         ran = subprocess.run([*command, f"http://127.0.0.1:{node.port}"], check=True, stdout=subprocess.PIPE, text=True)
     counts = {}
@@ -70,9 +71,8 @@ def partial_write(node):
 
 
 def gzip(node):
-    import gzip
-
-    expect_only("204", run(node, "wrk_gzip", gzip.compress(b"weather,place=a degrees=1 %d" % TIME), encoding="gzip"))
+    body = compression.compress(b"weather,place=a degrees=1 %d" % TIME)
+    expect_only("204", run(node, "wrk_gzip", body, encoding="gzip"))
     expect_stored(node, "wrk_gzip", [(TIME, "a", 1.0)])
 
 
