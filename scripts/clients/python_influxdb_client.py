@@ -97,8 +97,13 @@ def credentials(node):
 
 
 def quota(node):
-    """It waits as long as Retry-After says, and then writes."""
+    """In batches it waits as long as Retry-After says, and then writes; otherwise it does not try again by itself."""
     points = node.over_quota()
+    with connect(node, node.metered()) as client:
+        writer = client.write_api(write_options=SYNCHRONOUS)
+        writer.write("python_v2_quota_synchronous", record=points)
+        refused = refusal(ApiException, writer.write, "python_v2_quota_synchronous", record=points)
+        expect("the status is", (refused.status, int(refused.headers["Retry-After"]) > 0), (429, True))
     token = node.metered()
     reports = in_batches(node, "python_v2_quota", points, token, retry_interval=100)
     expect("a batch is told to wait, and", ("retry", 429) in reports, True)
