@@ -1,126 +1,119 @@
-"""Writes a few points with the clients that people use, and finds them in Parquet: python scripts/clients_check.py BINARY
+"""Everything that writes to InfluxDB writes to a node here, and meets every answer that a client can meet.
 
-The Python packages influxdb (1.x) and influxdb-client (2.x, through /api/v2/write), and influx of npm.
+    python scripts/clients_check.py BINARY [--client NAME]... [--case NAME]...
+
+What was stored is read from Parquet. docs/CLIENTS.md says what each client does.
 """
 
 import environment  # noqa: F401  first of all: the packages below live there
 
-import pathlib
-import subprocess
+import argparse
+import concurrent.futures
 import sys
+import time
 
-import duckdb
-import influxdb
-import influxdb.exceptions
-import influxdb_client
-from influxdb_client.client.write_api import SYNCHRONOUS
+from clients import (
+    curl,
+    influx_import,
+    npm_influx,
+    npm_influxdb_client,
+    python_influxdb,
+    python_influxdb_client,
+    python_questdb,
+    telegraf,
+    through_nginx,
+    wrk,
+)
+from clients.nodes import Full, Guarded, Open
+from clients.weather import Unexpected
 
-from node import Node
+CLIENTS = [
+    python_influxdb,
+    python_influxdb_client,
+    python_questdb,
+    npm_influx,
+    npm_influxdb_client,
+    influx_import,
+    curl,
+    wrk,
+    telegraf,
+    through_nginx,
+]
+NAMES = {module.__name__.removeprefix("clients."): module for module in CLIENTS}
+CASES = {
+    "success": Open,
+    "partial_write": Open,
+    "gzip": Open,
+    "credentials": Guarded,
+    "quota": Guarded,
+    "overload": Full,
+}
+# A refusal for want of room takes two seconds, and some clients meet two of them.
+FULL_SECONDS = 10
 
-CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
-TIME = 1767225600123456789
-STRING = 'quote " backslash \\ 🦀'
-PLACE = "São Paulo, centro"
+
+def check(module, case, node):
+    if why := module.NOT_OFFERED.get(case):
+        report(f"{module.NAME}: {case}: {why}")
+        return
+    begin = time.monotonic()
+    getattr(module, case)(node)
+    report(f"{module.NAME}: {case}: as it should be ({time.monotonic() - begin:.1f} s)")
 
 
-def query(node, bucket, measurement, columns):
-    pattern = node.lake / bucket / measurement / "*" / "*.parquet"
-    source = f"read_parquet('{pattern}', hive_partitioning = true, union_by_name = true)"
-    order = "ORDER BY time, time_ns_rem, place"
-    return duckdb.sql(f"SELECT epoch_us(time) * 1000 + time_ns_rem, {columns} FROM {source} {order}").fetchall()
+def report(line):
+    # In one piece: several report at once.
+    print(line + "\n", end="", flush=True)
 
 
-def expect(client, found, expected):
-    if found != expected:
-        raise SystemExit(f"{client}: in the lake\n  {found}\nexpected\n  {expected}")
-    print(f"{client}: {len(found)} points found as written")
-
-
-def python_v1(node):
-    """Package influxdb."""
-    client = influxdb.InfluxDBClient("127.0.0.1", node.port, "root", "root", "python_v1")
-    if not client.ping().startswith("1.8"):
-        raise SystemExit(f"influxdb: the node calls itself {client.ping()!r}, which clients read as another version than 1.8")
+def fault_of(module, case, node):
+    """What went wrong, or None."""
     try:
-        client.create_database("python_v1")
-    except influxdb.exceptions.InfluxDBClientError as refused:
-        # A write makes the bucket anyway; what must not happen is a server error or an answer that is no JSON.
-        print(f"influxdb: CREATE DATABASE was refused ({refused.code}), as the client tolerates")
-    tags = {"place": PLACE, "sensor id": "a=1"}
-    fields = {"degrees": 21.5, "count": 2**63 - 1, "open": True, "note": STRING}
-    points = [
-        {"measurement": "weather", "tags": tags, "fields": fields, "time": TIME},
-        {"measurement": "weather", "tags": {"place": "東京"}, "fields": {"degrees": -0.25, "open": False}, "time": TIME + 1},
-    ]
-    client.write_points(points, time_precision="n", batch_size=1)
-    client.write_points([{"measurement": "weather", "tags": {"place": "東京"}, "fields": {"count": 7}, "time": 1767225601}], time_precision="s")
-    client.write_points(['weather,place=raw degrees=1 5'], protocol="line", time_precision="ms")
-    compressed = influxdb.InfluxDBClient("127.0.0.1", node.port, database="python_v1", gzip=True)
-    compressed.write_points([{"measurement": "weather", "tags": {"place": "zip"}, "fields": {"degrees": 2.0}, "time": TIME + 2}], time_precision="n")
-    node.flush()
-    found = query(node, "python_v1", "weather", 'place, "sensor id", degrees, "count", open, note')
-    expect(
-        "influxdb",
-        found,
-        [
-            (5_000_000, "raw", None, 1.0, None, None, None),
-            (TIME, PLACE, "a=1", 21.5, 2**63 - 1, True, STRING),
-            (TIME + 1, "東京", None, -0.25, None, False, None),
-            (TIME + 2, "zip", None, 2.0, None, None, None),
-            (1767225601 * 10**9, "東京", None, None, 7, None, None),
-        ],
-    )
+        check(module, case, node)
+    except Unexpected as unexpected:
+        return str(unexpected)
+    except Exception as fault:
+        return repr(fault)
+    return None
 
 
-def python_v2(node):
-    """Package influxdb-client."""
-    Point = influxdb_client.Point
-    url = f"http://127.0.0.1:{node.port}"
-    for compressed in (False, True):
-        with influxdb_client.InfluxDBClient(url, token="any", org="any", enable_gzip=compressed) as client:
-            writer = client.write_api(write_options=SYNCHRONOUS)
-            point = Point("weather").tag("place", PLACE).tag("compressed", str(compressed))
-            point = point.field("degrees", 21.5).field("count", 3).field("open", True).field("note", STRING)
-            writer.write("python_v2", record=point.time(TIME))
-            writer.write("python_v2", record=f"weather,place=raw,compressed={compressed} degrees=1 5", write_precision="ms")
-            writer.write("python_v2", record={"measurement": "weather", "tags": {"place": "東京", "compressed": str(compressed)}, "fields": {"count": 7}, "time": 1767225601}, write_precision="s")
-    node.flush()
-    found = query(node, "python_v2", "weather", 'place, compressed, degrees, "count", open, note')
-    expected = []
-    for compressed in ("False", "True"):
-        expected += [
-            (5_000_000, "raw", compressed, 1.0, None, None, None),
-            (TIME, PLACE, compressed, 21.5, 3, True, STRING),
-            (1767225601 * 10**9, "東京", compressed, None, 7, None, None),
-        ]
-    expect("influxdb-client", sorted(found, key=repr), sorted(expected, key=repr))
+def faults(modules, case, node):
+    """What went wrong, client by client."""
+    if case != "overload":
+        return [fault_of(module, case, node) for module in modules]
+    # All at once, because each waits for the same room.
+    with concurrent.futures.ThreadPoolExecutor(len(modules)) as threads:
+        try:
+            running = [threads.submit(fault_of, module, case, node) for module in modules]
+            concurrent.futures.wait(running, FULL_SECONDS)
+        finally:
+            node.relieve()
+        return [one.result() for one in running]
 
 
-def npm_influx(node):
-    if not (CLIENTS / "node_modules").exists():
-        subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], cwd=CLIENTS, check=True)
-    subprocess.run(["node", CLIENTS / "influx.mjs", str(node.port), "npm"], check=True, timeout=60)
-    node.flush()
-    found = query(node, "npm", "weather", 'place, "sensor id", degrees, "count", open, note')
-    expect(
-        "influx (npm)",
-        found,
-        [
-            (TIME, PLACE, "a=1", 21.5, 2**53 - 1, True, STRING),
-            (TIME + 1, "東京", None, -0.25, None, False, None),
-            (1767225601 * 10**9, "東京", None, None, 7, None, None),
-        ],
-    )
+def failures(binary, modules, cases):
+    """["client: case: what went wrong"]."""
+    found = []
+    for kind in dict.fromkeys(CASES[case] for case in cases):
+        with kind(binary) as node:
+            for case in (case for case in cases if CASES[case] is kind):
+                results = zip(modules, faults(modules, case, node), strict=True)
+                found += [f"{module.NAME}: {case}: {fault}" for module, fault in results if fault]
+    return found
 
 
 def main():
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    with Node(sys.argv[1], "--flush-interval", "1h") as node:
-        python_v1(node)
-        python_v2(node)
-        npm_influx(node)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--client", action="append", choices=NAMES, help="only this one (again for more)")
+    parser.add_argument("--case", action="append", choices=CASES, help="only this one (again for more)")
+    args = parser.parse_args()
+    modules = [NAMES[name] for name in args.client or NAMES]
+    found = failures(args.binary, modules, args.case or list(CASES))
+    for failure in found:
+        print(failure, file=sys.stderr)
+    return f"{len(found)} of the checks failed" if found else None
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

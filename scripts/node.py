@@ -20,9 +20,11 @@ class Refused(Exception):
 
 
 class Node:
-    def __init__(self, binary, *options, keep_points_of_any_age=True, trusted=None):
-        """trusted: a PEM file, for a node that the options give TLS."""
+    def __init__(self, binary, *options, keep_points_of_any_age=True, trusted=None, tokens=None):
+        """trusted: a PEM file, for a node that the options give TLS. tokens: options of `ringest token create` by name; the tokens
+        themselves are in `self.tokens`."""
         self.context = ssl.create_default_context(cafile=trusted) if trusted else None
+        self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="ringest-")
         self.data_dir = pathlib.Path(self.folder.name) / "data"
         self.lake = self.data_dir / "lake"
@@ -32,6 +34,13 @@ class Node:
         arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data_dir, *retention, *options]
         # Variables of the caller's own node must not reach this one.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGEST_")}
+        self.tokens = {}
+        for name, scope in (tokens or {}).items():
+            create = [binary, "token", "create", "--data-dir", self.data_dir, "--name", name, *scope]
+            made = subprocess.run(create, capture_output=True, text=True, env=environment)
+            if made.returncode != 0:
+                raise SystemExit(f"no token {name}: {made.stderr}")
+            self.tokens[name] = made.stdout.strip()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log, env=environment)
 

@@ -1,35 +1,24 @@
-// Writes a few points with the npm package influx: node influx.mjs PORT DATABASE
+// One write with the npm package influx. Takes what to do as JSON, and prints as JSON what became of it.
 import { FieldType, InfluxDB } from "influx";
 
-const [port, database] = process.argv.slice(2);
-const client = new InfluxDB({
-  host: "127.0.0.1",
-  port: Number(port),
-  database,
-  schema: [
-    {
-      measurement: "weather",
-      tags: ["place", "sensor id"],
-      fields: { degrees: FieldType.FLOAT, count: FieldType.INTEGER, open: FieldType.BOOLEAN, note: FieldType.STRING },
-    },
-  ],
-});
-
-for (const host of await client.ping(5000)) {
-  if (!host.online) throw new Error(`${host.url} does not answer /ping as online`);
+const { port, database, username, password, create, points, precision } = JSON.parse(process.argv[2]);
+const schema = {
+  measurement: "weather",
+  tags: ["place", "sensor id"],
+  fields: { degrees: FieldType.FLOAT, count: FieldType.INTEGER, open: FieldType.BOOLEAN, note: FieldType.STRING },
+};
+const client = new InfluxDB({ host: "127.0.0.1", port, database, username, password, schema: [schema] });
+const outcome = { error: null };
+try {
+  for (const host of await client.ping(5000)) {
+    if (!host.online) throw new Error(`${host.url} does not answer /ping as online`);
+  }
+  if (create) {
+    await client.createDatabase(database);
+    outcome.databases = await client.getDatabaseNames();
+  }
+  await client.writePoints(points, { precision });
+} catch (error) {
+  outcome.error = { name: error.constructor.name, message: error.message, status: error.res?.statusCode ?? null };
 }
-
-const time = BigInt("1767225600123456789");
-await client.writePoints(
-  [
-    {
-      measurement: "weather",
-      tags: { place: "São Paulo, centro", "sensor id": "a=1" },
-      fields: { degrees: 21.5, count: 9007199254740991, open: true, note: 'quote " backslash \\ 🦀' },
-      timestamp: time.toString(),
-    },
-    { measurement: "weather", tags: { place: "東京" }, fields: { degrees: -0.25, open: false }, timestamp: (time + 1n).toString() },
-  ],
-  { precision: "n" },
-);
-await client.writePoints([{ measurement: "weather", tags: { place: "東京" }, fields: { count: 7 }, timestamp: 1767225601 }], { precision: "s" });
+console.log(JSON.stringify(outcome));
