@@ -21,7 +21,7 @@ use crate::config::{self, ServeArgs};
 use crate::http::{self, Event};
 use crate::table::COLUMNS_MAX;
 use crate::wal::{Fault, Faults, Options, Subject, Wal};
-use crate::write::{Admit, Keeping, Outcome, Padded, Stamp};
+use crate::write::{Admit, Caller, Keeping, Outcome, Padded, Stamp};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +77,8 @@ fn write_at(shard: &Shard, lines: &str, now_ns: i64) -> (u16, u64) {
     let Admit::Read(plan) = shard.ingest.borrow_mut().admit(state.head()) else { panic!("the head is refused") };
     let epoch = shard.follow_epoch();
     let mut body = lines.as_bytes().to_vec();
-    let outcome = shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut body), Stamp { now_ns, epoch });
+    let outcome =
+        shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut body), Stamp { now_ns, epoch }, Caller::default());
     let Outcome::Reply { response, position } = outcome else { panic!("{outcome:?}") };
     shard.wrote(position, true);
     (response.status.code(), position)

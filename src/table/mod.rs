@@ -18,7 +18,7 @@ mod writer;
 
 pub use chunks::{Booleans, Chunked, Floats, Integers, Move, Packed, Strings};
 pub use open::Tables;
-pub use reject::{COLUMNS_MAX, Expired, Ordinals, Rejects, SchemaReject};
+pub use reject::{COLUMNS_MAX, Expired, LISTED_MAX, Listed, Ordinals, RejectKind, Rejects, SchemaReject};
 pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, TagPair, Values};
 pub use writer::{Committed, Journal, Rules, Unlogged, Writer};
 

@@ -8,16 +8,18 @@ use super::error::Refusal;
 use super::keeper::Keeper;
 use super::params::Params;
 use super::ready::Readiness;
+use super::reject_log::{RejectLine, RejectLog};
 use super::route::Route;
-use super::{VERSION_HEADER, params};
+use super::trace::Caller;
+use super::{VERSION_HEADER, cors, params, rejects};
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::Catalog;
 use crate::config::{Config, Simd};
 use crate::decode::{Gunzip, GzipError};
-use crate::http::{Error as HttpError, Head, Response, Status};
+use crate::http::{Error as HttpError, Head, Method, Response, Status};
 use crate::line::{self, Kernel, Padded, Precision};
 use crate::metrics::Metrics;
-use crate::table::{Committed, Rejects, Rules, SealedTable, Tables, Writer};
+use crate::table::{Committed, Rules, SealedTable, Tables, Writer};
 use crate::wal::Wal;
 
 /// What all shards share.
@@ -115,13 +117,14 @@ pub struct Ingest {
     tables: Tables,
     gunzip: Option<Gunzip>,
     gunzip_memory: Reservation,
+    reject_log: RejectLog,
 }
 
 impl Ingest {
     pub fn new(context: Context) -> Self {
         let tables = Tables::new(&context.budget);
         let gunzip_memory = Reservation::new(&context.budget, Consumer::Bodies);
-        Self { context, tables, gunzip: None, gunzip_memory }
+        Self { context, tables, gunzip: None, gunzip_memory, reject_log: RejectLog::default() }
     }
 
     /// Judges a request by its head alone: path, method, parameters, encoding, in this order.
@@ -133,6 +136,9 @@ impl Ingest {
     }
 
     fn judge(&self, head: &Head) -> Result<Admit, Refusal> {
+        if head.method == Method::Options {
+            return cors::options(head).map(Admit::Reply).ok_or(Refusal::NotFound);
+        }
         let route = Route::of(&head.path).ok_or(Refusal::NotFound)?;
         if !route.allows(head.method) {
             return Err(Refusal::Method { allow: route.allow() });
@@ -159,7 +165,7 @@ impl Ingest {
     }
 
     /// Answers a request whose body is complete.
-    pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
+    pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp, caller: Caller<'_>) -> Outcome {
         match &plan.0 {
             Work::Flush if !self.context.keeper.is_open() => Outcome::reply(Refusal::Recovering.response()),
             Work::Flush => Outcome::Flush,
@@ -168,17 +174,30 @@ impl Ingest {
                     Outcome::Reply { response: Response::empty(Status::NoContent), position }
                 }
                 Ok(Written { position, partial: Some(refusal) }) => {
-                    self.tables.forget_if_empty(&params.bucket);
+                    self.refused(&params.bucket, &refusal, stamp, caller);
                     Outcome::Reply { response: refusal.response(), position }
                 }
                 Err(refusal) => {
-                    self.tables.forget_if_empty(&params.bucket);
+                    self.refused(&params.bucket, &refusal, stamp, caller);
                     match refusal {
-                        Refusal::Overloaded { .. } | Refusal::LogFull { .. } => Outcome::Busy(refusal.response()),
+                        Refusal::Overloaded { .. } | Refusal::LogFull { .. } => {
+                            Outcome::Busy(refusal.after(retry_after_seconds(&self.context)).response())
+                        }
                         refusal => Outcome::reply(refusal.response()),
                     }
                 }
             },
+        }
+    }
+
+    /// Tidies up behind a write that was not taken whole, and sees to it that its lines stay in sight.
+    #[cold]
+    fn refused(&mut self, bucket: &str, refusal: &Refusal, stamp: Stamp, caller: Caller<'_>) {
+        self.tables.forget_if_empty(bucket);
+        for (reason, lines) in refusal.reasons() {
+            self.context.metrics.rejected(bucket, reason, lines);
+            let line = RejectLine { bucket, reason, lines, first: refusal.first(reason).unwrap_or_default() };
+            self.reject_log.tell(line, stamp.now_ns, caller);
         }
     }
 
@@ -200,7 +219,8 @@ impl Ingest {
 
     /// The answer to a request that there is no memory to receive.
     pub fn overloaded(&self) -> Response {
-        Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS }.response()
+        let retry_after_seconds = retry_after_seconds(&self.context);
+        Refusal::Overloaded { retry_after_seconds }.response()
     }
 
     /// The answer to a flush, with the lake's sentence if it failed.
@@ -234,7 +254,7 @@ impl Ingest {
         if !gzip {
             return insert(&self.context, &mut self.tables, Body { params, received, gzip, lines: body }, stamp);
         }
-        let Self { context, tables, gunzip, gunzip_memory } = self;
+        let Self { context, tables, gunzip, gunzip_memory, .. } = self;
         let gunzip = match gunzip {
             Some(gunzip) => gunzip,
             None => gunzip.insert(Gunzip::new().map_err(Refusal::Gzip)?),
@@ -303,8 +323,19 @@ const TIGHT_SHARE: usize = 4;
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// When a client should come back after a lack of memory or log: the lake frees it within a few flushes.
+/// When a client should come back while nobody knows how fast memory and log become free.
 pub const RETRY_AFTER_SECONDS: u64 = 2;
+
+/// The longest that a client is sent away for: a lake that is slow now may not stay so.
+const RETRY_AFTER_SECONDS_MAX: u64 = 60;
+
+/// When a client should come back after a lack of memory or log: when the lake has published what is in memory, which frees both.
+fn retry_after_seconds(context: &Context) -> u64 {
+    let waiting = [Consumer::OpenTables, Consumer::SealedParts].map(|consumer| context.budget.held_by(consumer));
+    let drain_time = context.metrics.drain_time(waiting.iter().sum());
+    let seconds = drain_time.map_or(RETRY_AFTER_SECONDS, |time| time.as_secs().saturating_add(1));
+    seconds.min(RETRY_AFTER_SECONDS_MAX)
+}
 
 fn ping(query: &str) -> Response {
     let verbose = params::first(query, "verbose");
@@ -348,7 +379,7 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
                 let mut place = context.keeper.place(request, stamp.epoch, writer.births_bytes_max())?;
                 // A field has got another type from another shard meanwhile: judge again by what is known now.
                 let Ok(committed) = writer.commit(&mut place) else { continue };
-                let partial = account(context, lines, points, committed, retention);
+                let partial = account(context, lines, points, committed, &rules);
                 return Ok(Written { position: place.position(), partial });
             }
             line::Outcome::Bad { errors, more } => {
@@ -387,28 +418,17 @@ pub fn line_options(kernel: Kernel, precision: Precision, received_ns: i64) -> l
 }
 
 /// Counts what was written, and says what was not.
-fn account(
-    context: &Context,
-    body: Padded<'_>,
-    lines: u64,
-    committed: Committed,
-    retention: Option<Duration>,
-) -> Option<Refusal> {
+fn account(context: &Context, body: Padded<'_>, points: u64, committed: Committed, rules: &Rules) -> Option<Refusal> {
     let metrics = &context.metrics;
-    metrics.lines.inc_by(lines);
+    metrics.lines.inc_by(points);
     metrics.points.inc_by(committed.points);
     metrics.bytes.inc_by(body.len() as u64);
     if committed.rejects.is_empty() {
         return None;
     }
-    count_rejects(metrics, &committed.rejects);
-    Some(Refusal::Partial { rejects: Box::new(committed.rejects), retention })
-}
-
-fn count_rejects(metrics: &Metrics, rejects: &Rejects) {
-    let expired = rejects.expired.as_ref().map_or(0, |expired| expired.points);
-    metrics.dropped("retention", expired);
-    metrics.dropped("schema", rejects.dropped - expired);
+    let rejects = Box::new(committed.rejects);
+    let (lines, ages) = rejects::find(body.as_bytes(), &rejects, rules.retention, rules.time_ns_min);
+    Some(Refusal::Partial { rejects, lines, ages })
 }
 
 /// Points before this are too old.

@@ -1,20 +1,28 @@
 //! One request's data plane: from a complete head and body to an answer, in one synchronous call on the shard's thread.
 
+mod answers;
+mod cors;
 mod entry;
 mod error;
 mod ingest;
 mod keeper;
 mod params;
 mod ready;
+mod reject_log;
+mod rejects;
 mod replay;
 mod route;
+mod trace;
 
+pub use answers::{ANSWERS, Answer};
+pub use cors::is_open as is_open_to_pages;
 pub use error::Refusal;
 pub use ingest::{Admit, Context, Ingest, Outcome, Plan, Stamp, kernel};
 pub use keeper::{Keeper, Keeping};
 pub use ready::Readiness;
 pub use replay::{Replay, ReplayError};
 pub use route::Route;
+pub use trace::{Caller, TraceId};
 
 pub use crate::line::{PADDING, Padded};
 
