@@ -5,6 +5,7 @@
 //! default. Nothing else in the program reads the environment.
 
 mod basis;
+mod buckets;
 mod report;
 mod source;
 mod value;
@@ -14,11 +15,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use basis::Basis;
+pub use buckets::{BucketSettings, Buckets};
 pub use report::{ConfigError, Origin, Problem};
 pub use source::ServeArgs;
 
 use source::Given;
-use value::{Fault, GIB, HOUR, KIB, MIB, TIB, YEAR};
+use value::{Fault, GIB, HOUR, KIB, MIB, TIB};
 
 /// What a 204 promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +153,8 @@ macro_rules! options {
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             $($(#[doc = $help])+ pub $field: $type,)+
+            /// The file's sections on single buckets.
+            pub buckets: Buckets,
         }
 
         /// The options under their fields' names.
@@ -175,7 +179,7 @@ macro_rules! options {
             /// Takes every value from its strongest source; `None` if any is refused.
             fn resolve(given: &Given, basis: &Basis, problems: &mut Vec<Problem>) -> Option<Self> {
                 $(let $field = Settings::$field.resolve(given, basis, problems);)+
-                Some(Self { $($field: $field?,)+ })
+                Some(Self { $($field: $field?,)+ buckets: given.buckets.clone() })
             }
 
             /// Key and value of every option, in the order of [`OPTIONS`], written as the options take them.
@@ -359,7 +363,7 @@ options! {
         placeholder: "DURATION|inf",
         accepts: "a duration of at least 1s, such as 72h or 30d, or inf",
         default: DefaultValue::Fixed("72h"),
-        parse: |text| value::retention(text, Duration::from_secs(1), 200 * YEAR),
+        parse: value::bucket_retention,
         show: value::show_retention,
     };
 
@@ -481,7 +485,9 @@ impl Loaded {
         let lines: Vec<String> =
             self.config.shown().into_iter().map(|(key, text)| format!("{key} = {}", toml_literal(text))).collect();
         let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-        lines.iter().zip(&self.origins).map(|(line, origin)| format!("{line:<width$}  # {origin}\n")).collect()
+        let options: String =
+            lines.iter().zip(&self.origins).map(|(line, origin)| format!("{line:<width$}  # {origin}\n")).collect();
+        options + &self.config.buckets.to_toml()
     }
 }
 

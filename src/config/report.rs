@@ -66,6 +66,22 @@ pub enum Problem {
     Exposed { listen: String, origin: Origin },
     #[error("{given} ({origin}) is given without {missing}: give both, or none")]
     Alone { given: &'static str, origin: Origin, missing: &'static str },
+    #[error("{origin}: {key} is no section; write {write} on a line of its own, and its keys below")]
+    NotSections { origin: Origin, key: &'static str, write: &'static str },
+    #[error(
+        "{origin}: the mapping names no database or no bucket; give db and bucket, and rp if it is for one retention policy"
+    )]
+    MappingIncomplete { origin: Origin },
+    #[error(
+        "{origin}: the database {db:?} with the retention policy {:?} is mapped before; keep one of the mappings",
+        named(policy)
+    )]
+    MappedTwice { origin: Origin, db: String, policy: String },
+}
+
+/// The name of a retention policy, the default one's too.
+fn named(policy: &str) -> &str {
+    if policy.is_empty() { "autogen" } else { policy }
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

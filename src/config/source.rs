@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::OPTIONS;
+use super::buckets::{self, BUCKET_KEY, Buckets, MAPPING_KEY};
 use super::report::{Origin, Problem, nearest};
 
 const PREFIX: &str = "RINGEST_";
@@ -23,14 +24,19 @@ pub struct ServeArgs {
     pub flags: Vec<(&'static str, String)>,
 }
 
-/// Every value that somebody gave, the strongest source first.
+/// What somebody gave.
 #[derive(Debug, Default)]
-pub(super) struct Given(Vec<(&'static str, String, Origin)>);
+pub(super) struct Given {
+    /// Values of options, the strongest source first.
+    values: Vec<(&'static str, String, Origin)>,
+    /// Sections of the file.
+    pub buckets: Buckets,
+}
 
 impl Given {
     /// The strongest value of `key`, with the place where it was said.
     pub fn get(&self, key: &str) -> Option<(&str, &Origin)> {
-        self.0.iter().find(|(known, ..)| *known == key).map(|(_, text, origin)| (text.as_str(), origin))
+        self.values.iter().find(|(known, ..)| *known == key).map(|(_, text, origin)| (text.as_str(), origin))
     }
 }
 
@@ -47,7 +53,7 @@ pub(super) fn gather(
     let mut given = Given::default();
     let mut problems = Vec::new();
     for (key, text) in &args.flags {
-        given.0.push((key, text.clone(), Origin::Flag(format!("--{key}"))));
+        given.values.push((key, text.clone(), Origin::Flag(format!("--{key}"))));
     }
     let mut file = args.config.clone().map(|path| (path, Origin::Flag(format!("--{CONFIG_KEY}"))));
     for (variable, text) in variables(environment, &mut problems) {
@@ -55,7 +61,7 @@ pub(super) fn gather(
         if variable == variable_name(CONFIG_KEY) {
             file.get_or_insert((PathBuf::from(text), origin));
         } else if let Some(option) = OPTIONS.iter().find(|option| variable_name(option.key) == variable) {
-            given.0.push((option.key, text, origin));
+            given.values.push((option.key, text, origin));
         } else {
             problems.push(unknown_variable(variable));
         }
@@ -112,25 +118,37 @@ fn read_file(path: &Path, text: &str, given: &mut Given, problems: &mut Vec<Prob
     for (key, value) in table.get_ref() {
         let origin = origin_at(key.span().start);
         let key = key.get_ref();
+        let mut sections = buckets::Reader { buckets: &mut given.buckets, problems, origin_at };
+        match &**key {
+            BUCKET_KEY => {
+                sections.read_buckets(origin, value.get_ref());
+                continue;
+            }
+            MAPPING_KEY => {
+                sections.read_mappings(origin, value.get_ref());
+                continue;
+            }
+            _ => {}
+        }
         let Some(option) = OPTIONS.iter().find(|option| option.key == key) else {
             problems.push(unknown_key(origin, key));
             continue;
         };
         match scalar(value.get_ref()) {
-            Ok(text) => given.0.push((option.key, text, origin)),
+            Ok(text) => given.values.push((option.key, text, origin)),
             Err(found) => problems.push(Problem::NotAValue { origin, key: key.to_string(), found }),
         }
     }
 }
 
 fn unknown_key(origin: Origin, key: &str) -> Problem {
-    let keys = || OPTIONS.iter().map(|option| option.key);
+    let keys = || OPTIONS.iter().map(|option| option.key).chain([BUCKET_KEY, MAPPING_KEY]);
     let nearest = nearest(key, keys()).map(|key| format!("{key:?}"));
     Problem::UnknownKey { origin, key: key.to_owned(), nearest, valid: keys().collect::<Vec<_>>().join(", ") }
 }
 
 /// A value as the option's flag would have it, or what it is instead.
-fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
+pub(super) fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),

@@ -42,7 +42,11 @@ const SAMPLES: &[(&str, [&str; 3])] = &[
 ];
 
 /// Loads from a file with this text (if any), these variables and these flags.
-fn loaded(file: Option<&str>, variables: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Loaded, String> {
+pub fn loaded(
+    file: Option<&str>,
+    variables: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringest.toml");
     let config = file.map(|text| {
@@ -121,7 +125,7 @@ fn numbers_truths_and_inf_need_no_quotes_in_the_file() {
 }
 
 /// What is refused, and the sentence.
-fn refusal(file: &str) -> String {
+pub fn refusal(file: &str) -> String {
     loaded(Some(file), &[], &[]).unwrap_err()
 }
 

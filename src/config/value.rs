@@ -139,6 +139,11 @@ pub fn retention(text: &str, min: Duration, max: Duration) -> Result<Option<Dura
     if text.eq_ignore_ascii_case("inf") { Ok(None) } else { duration(text, min, max).map(Some) }
 }
 
+/// Of a bucket, by the option or by its section.
+pub fn bucket_retention(text: &str) -> Result<Option<Duration>, Fault> {
+    retention(text, Duration::from_secs(1), 200 * YEAR)
+}
+
 pub fn show_retention(retention: &Option<Duration>) -> String {
     retention.as_ref().map_or_else(|| "inf".to_owned(), show_duration)
 }
