@@ -195,9 +195,10 @@ fn the_422_lists_each_dropped_line() {
     let long = "x".repeat((1 << 20) + 1);
     let body = format!(
         "# a comment\n\nm,host=a\\ b f=1,s=\"two\nlines\" {now}\r\nm f=t {now}\n  m,host=a\\ b f=2 {old}\nm time=5,f=3 {now}\n\
-         m f=4 {now}\nm s=\"{long}\" {now}\nm,host=c f=5 {older}\nn time=1",
+         m f=4 {later}\nm s=\"{long}\" {now}\nm,host=c f=5 {older}\nn time=1",
         old = now - 4 * day,
         older = now - 5 * day,
+        later = now + 1,
     );
     let answer = node.write("d", &body);
     assert_eq!(answer.status, 422, "{answer:?}");
