@@ -18,11 +18,20 @@ pub enum Consumer {
     LogQueue,
     /// Names of all buckets, tables and columns.
     Catalog,
+    /// Refused lines that wait to be written to a file, for buckets that keep them.
+    Rejects,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 6] =
-        [Self::Bodies, Self::OpenTables, Self::SealedParts, Self::Encoder, Self::LogQueue, Self::Catalog];
+    pub const ALL: [Consumer; 7] = [
+        Self::Bodies,
+        Self::OpenTables,
+        Self::SealedParts,
+        Self::Encoder,
+        Self::LogQueue,
+        Self::Catalog,
+        Self::Rejects,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,6 +41,7 @@ impl Consumer {
             Self::Encoder => "encoder",
             Self::LogQueue => "log_queue",
             Self::Catalog => "catalog",
+            Self::Rejects => "rejects",
         }
     }
 }

@@ -54,6 +54,9 @@ pub struct Metrics {
     pub bytes: Counter,
     pub requests: Family<StatusLabel, Counter>,
     rejects: Family<RejectLabels, Counter>,
+    /// Refused lines in files, and those that should be there and are not.
+    pub rejects_kept: Counter,
+    pub rejects_lost: Counter,
     /// The buckets that have their own counters of rejects.
     reject_buckets: Mutex<HashSet<Arc<str>>>,
     /// Seconds from the complete request to its answer, writes only.
@@ -98,6 +101,8 @@ impl Metrics {
             bytes: Counter::default(),
             requests: Family::default(),
             rejects: Family::default(),
+            rejects_kept: Counter::default(),
+            rejects_lost: Counter::default(),
             reject_buckets: Mutex::default(),
             write_seconds,
             connections: Gauge::default(),
@@ -139,6 +144,16 @@ impl Metrics {
             metrics.write_seconds.clone(),
         );
         registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register(
+            "rejects_kept",
+            "Refused lines written to files under rejects/",
+            metrics.rejects_kept.clone(),
+        );
+        registry.register(
+            "rejects_lost",
+            "Refused lines that their bucket keeps and that were not kept: too many at once, no memory, or no place",
+            metrics.rejects_lost.clone(),
+        );
         registry.register("files_written", "Parquet files published", metrics.files_written.clone());
         registry.register_with_unit(
             "file",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
@@ -30,6 +31,8 @@ pub enum Life {
 pub struct Node {
     pub context: write::Context,
     pub lake: Lake,
+    /// Keeps refused lines, where a bucket asks for it.
+    pub rejects_thread: Option<JoinHandle<()>>,
     pub epochs: Epochs,
     /// How the log tells the shards that it has moved.
     pub watches: Arc<Watches>,
@@ -46,7 +49,7 @@ impl Node {
         let epochs = Epochs::new(lake.epoch_floor(), now_ms(), shards);
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
-        Self { context, lake, epochs, watches, life: AtomicU8::new(0), wakes, drained }
+        Self { context, lake, rejects_thread: None, epochs, watches, life: AtomicU8::new(0), wakes, drained }
     }
 
     pub fn life(&self) -> Life {

@@ -8,6 +8,7 @@ pub mod arrays;
 mod chunks;
 mod column;
 mod index;
+mod kept;
 mod open;
 mod pattern;
 mod reject;
@@ -17,6 +18,7 @@ mod stage;
 mod writer;
 
 pub use chunks::{Booleans, Chunked, Floats, Integers, Move, Packed, Strings};
+pub use kept::{Kept, KeptLine};
 pub use open::Tables;
 pub use reject::{COLUMNS_MAX, Expired, LISTED_MAX, Listed, Ordinals, RejectKind, Rejects, SchemaReject};
 pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, TagPair, Values};

@@ -9,6 +9,7 @@ use super::keeper::Keeper;
 use super::params::Params;
 use super::ready::Readiness;
 use super::reject_log::{RejectLine, RejectLog};
+use super::rejects::{KEPT_MAX, Refused, RejectQueue};
 use super::route::Route;
 use super::trace::Caller;
 use super::{VERSION_HEADER, cors, params, rejects};
@@ -32,6 +33,16 @@ pub struct Context {
     pub kernel: Kernel,
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
+    /// Where a bucket keeps its refused lines.
+    pub rejects: Option<RejectQueue>,
+}
+
+impl Context {
+    /// The queue for the refused lines of a bucket, if it keeps them.
+    fn rejects_of(&self, bucket: &str) -> Option<&RejectQueue> {
+        let keeps = || self.config.buckets.settings(bucket).is_some_and(|settings| settings.rejects);
+        self.rejects.as_ref().filter(|_| keeps())
+    }
 }
 
 /// What is to be done with a request whose head is complete.
@@ -370,6 +381,10 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
         let Some(mut writer) = tables.writer(&params.bucket, &context.catalog, rules, lines.len()) else {
             return Err(overloaded);
         };
+        let queue = context.rejects_of(&params.bucket);
+        if queue.is_some() {
+            writer.list(KEPT_MAX);
+        }
         match line::parse(lines, options, &mut writer) {
             line::Outcome::Complete { points: 0 } => return Ok(Written { position: 0, partial: None }),
             line::Outcome::Complete { points } => {
@@ -380,9 +395,16 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
                 // A field has got another type from another shard meanwhile: judge again by what is known now.
                 let Ok(committed) = writer.commit(&mut place) else { continue };
                 let partial = account(context, lines, points, committed, &rules);
+                if let (Some(queue), Some(Refusal::Partial { lines: refused, .. })) = (queue, &partial) {
+                    queue.keep(&params.bucket, stamp.now_ns, params.precision, refused, lines.as_bytes());
+                }
                 return Ok(Written { position: place.position(), partial });
             }
             line::Outcome::Bad { errors, more } => {
+                if let Some(queue) = queue {
+                    let refused: Vec<Refused> = errors.iter().map(Refused::syntax).collect();
+                    queue.keep(&params.bucket, stamp.now_ns, params.precision, &refused, lines.as_bytes());
+                }
                 let texts = errors.iter().map(|error| line::echo(&lines.as_bytes()[error.start..error.end])).collect();
                 return Err(Refusal::Lines { errors, texts, more });
             }

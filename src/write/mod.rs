@@ -20,6 +20,7 @@ pub use error::Refusal;
 pub use ingest::{Admit, Context, Ingest, Outcome, Plan, Stamp, kernel};
 pub use keeper::{Keeper, Keeping};
 pub use ready::Readiness;
+pub use rejects::RejectQueue;
 pub use replay::{Replay, ReplayError};
 pub use route::Route;
 pub use trace::{Caller, TraceId};

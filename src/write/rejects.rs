@@ -3,10 +3,15 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::line::{LineError, echo, point_lines};
-use crate::table::{Expired, Listed, Rejects};
+use crossbeam::channel::Sender;
+
+use crate::budget::{Budget, Consumer, Reservation};
+use crate::line::{LineError, Precision, echo, point_lines};
+use crate::metrics::Metrics;
+use crate::table::{Expired, Kept, KeptLine, Listed, Rejects};
 
 /// The `reason` of a line that is not line protocol.
 pub const SYNTAX: &str = "syntax";
@@ -41,6 +46,60 @@ impl Refused {
             ),
         };
         Self { line, reason: listed.kind().name(), error: echo(error.as_bytes()).into(), text }
+    }
+}
+
+/// Most lines of a request that are kept in a file.
+pub const KEPT_MAX: usize = 10_000;
+
+/// Most bytes of a line that are kept.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Of the memory budget, what may wait to be written.
+const QUEUE_SHARE: usize = 16;
+
+/// Takes refused lines to the thread that writes them to files; shared by all shards. Never waits.
+#[derive(Clone)]
+pub struct RejectQueue {
+    pub sender: Sender<Kept>,
+    pub budget: Arc<Budget>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl RejectQueue {
+    /// Queues lines of a body; where there is no room for them, they are counted and let go.
+    pub fn keep(&self, bucket: &str, received_ns: i64, precision: Precision, refused: &[Refused], body: &[u8]) {
+        let text =
+            |refused: &Refused| &body[refused.text.start..refused.text.end.min(refused.text.start + TEXT_BYTES_MAX)];
+        let bytes = |refused: &Refused| size_of::<KeptLine>() + refused.error.len() + text(refused).len();
+        let bytes = size_of::<Kept>() + bucket.len() + refused.iter().map(bytes).sum::<usize>();
+        let mut memory = Reservation::new(&self.budget, Consumer::Rejects);
+        let fits = self.budget.held_by(Consumer::Rejects) + bytes <= self.budget.bytes_max() / QUEUE_SHARE;
+        let is_queued = fits && memory.try_grow(bytes) && {
+            let line = |refused: &Refused| KeptLine {
+                line: refused.line,
+                reason: refused.reason,
+                error: refused.error.clone(),
+                text: text(refused).into(),
+            };
+            let (bucket, lines) = (bucket.into(), refused.iter().map(line).collect());
+            self.sender.try_send(Kept { bucket, received_ns, precision: unit(precision), lines, memory }).is_ok()
+        };
+        if !is_queued {
+            self.metrics.rejects_lost.inc_by(refused.len() as u64);
+        }
+    }
+}
+
+/// A precision as both write endpoints spell it.
+const fn unit(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Nanosecond => "ns",
+        Precision::Microsecond => "us",
+        Precision::Millisecond => "ms",
+        Precision::Second => "s",
+        Precision::Minute => "m",
+        Precision::Hour => "h",
     }
 }
 
@@ -146,7 +205,34 @@ impl fmt::Display for Time {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_full_reject_queue_costs_no_write() {
+        let budget = Budget::new(16 << 20);
+        let metrics = Metrics::new(&budget);
+        let (sender, inbox) = crossbeam::channel::bounded(1);
+        let queue = RejectQueue { sender, budget: Arc::clone(&budget), metrics: Arc::clone(&metrics) };
+        let body = [b'x'; 1 << 20];
+        let refused =
+            |end: usize| [Refused { line: 1, reason: SYNTAX, error: "bad".into(), text: end - end.min(9)..end }];
+        queue.keep("b", 1, Precision::Second, &refused(9), &body);
+        // Nobody takes the first one.
+        queue.keep("b", 2, Precision::Second, &refused(9), &body);
+        assert_eq!(metrics.rejects_lost.get(), 1);
+        let kept = inbox.recv().unwrap();
+        assert_eq!((kept.received_ns, kept.precision, &*kept.lines[0].text), (1, "s", &b"xxxxxxxxx"[..]));
+        assert_eq!(budget.held_by(Consumer::Rejects), kept.memory.bytes());
+        drop(kept);
+        assert_eq!(budget.held_by(Consumer::Rejects), 0);
+        // More than the share of the budget, though the budget has it.
+        let lines: Vec<Refused> = (0..20).map(|_| Refused { text: 0..body.len(), ..refused(9)[0].clone() }).collect();
+        queue.keep("b", 3, Precision::Second, &lines, &body);
+        assert_eq!((metrics.rejects_lost.get(), inbox.len()), (21, 0));
+        queue.keep("b", 4, Precision::Second, &lines[..1], &body);
+        assert_eq!(inbox.recv().unwrap().lines[0].text.len(), TEXT_BYTES_MAX);
+    }
 
     #[test]
     fn a_series_key_ends_at_its_first_free_space() {

@@ -400,3 +400,144 @@ fn refused_lines_are_counted_by_bucket_and_reason_and_logged_once_a_second() {
     let later = node.wait_for_log("\"reason\":\"type_conflict\"");
     assert!(!later.contains("\"suppressed_requests\":0") && later.contains("\"suppressed_lines\":"), "{later}");
 }
+
+/// A node whose bucket `d` keeps what is refused.
+fn keeping(args: &[&str]) -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("ringest.toml");
+    fs::write(&config, "[bucket.d]\nrejects = true\n").unwrap();
+    let config = config.to_str().unwrap().to_owned();
+    Node::start_in(dir, &[&["--config", &config, "--flush-interval", "100ms"], args].concat())
+}
+
+/// Files of refused lines of bucket `d`, oldest first.
+fn reject_files(data_dir: &Path) -> Vec<std::path::PathBuf> {
+    let files = fs::read_dir(data_dir.join("rejects/d")).into_iter().flatten();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// A kept line: when, where, why, and what.
+type KeptLine = (i64, i64, String, String, String, String);
+
+fn kept_lines(data_dir: &Path) -> Vec<KeptLine> {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Int64Type, TimestampNanosecondType};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let mut kept = Vec::new();
+    for path in reject_files(data_dir) {
+        let file = fs::File::open(path).unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let column = |name: &str| batch.column_by_name(name).unwrap_or_else(|| panic!("{:?}", batch.schema()));
+            let text = |name: &str, row: usize| column(name).as_string::<i32>().value(row).to_owned();
+            for row in 0..batch.num_rows() {
+                kept.push((
+                    column("time").as_primitive::<TimestampNanosecondType>().value(row),
+                    column("line").as_primitive::<Int64Type>().value(row),
+                    text("reason", row),
+                    text("error", row),
+                    text("precision", row),
+                    text("text", row),
+                ));
+            }
+        }
+    }
+    kept
+}
+
+/// Waits until so many refused lines are in files.
+fn wait_kept(node: &Node, lines: f64) {
+    let give_up = std::time::Instant::now() + crate::node::PATIENCE;
+    while node.metric("ringest_rejects_kept_total") < lines {
+        assert!(std::time::Instant::now() < give_up, "{}", node.metrics());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn rejects_are_kept_and_capped() {
+    let node = keeping(&["--rejects-size-limit", "1MiB", "--max-body-size", "8MB"]);
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let write = |db: &str, lines: &str| node.request("POST", &format!("/write?db={db}&precision=s"), lines.as_bytes());
+    assert_eq!(write("d", "m f=1 1\n\nm,h=a f=t 2\r\nm s=\"a\nb\",f=t 3\n").status, 422);
+    assert_eq!(write("d", "m f=1 1\nm f=\u{1F980}").status, 400);
+    assert_eq!(write("e", "m").status, 400, "this bucket keeps nothing");
+    wait_kept(&node, 3.0);
+    let kept = kept_lines(node.data_dir());
+    let conflict =
+        "field type conflict: input field \"f\" on measurement \"m\" is type boolean, already exists as type float";
+    let expected = [
+        (3, "type_conflict", conflict, "m,h=a f=t 2"),
+        (4, "type_conflict", conflict, "m s=\"a\nb\",f=t 3"),
+        (2, "syntax", "invalid boolean", "m f=\u{1F980}"),
+    ];
+    for (kept, expected) in kept.iter().zip(expected) {
+        let (time, line, reason, error, precision, text) = kept;
+        assert_eq!((*line, &**reason, &**error, &**text), expected);
+        assert!(*precision == "s" && (before..before + 60_000_000_000).contains(time), "{kept:?}");
+    }
+    assert_eq!(kept.len(), 3);
+    assert_eq!(fs::read_dir(node.data_dir().join("rejects")).unwrap().count(), 1, "a folder for d only");
+
+    // Beyond the limit the oldest files go.
+    let first = reject_files(node.data_dir()).remove(0);
+    let mut state = 1u64;
+    let mut noise = || {
+        let letter = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'a' + (state >> 33) as u8 % 26)
+        };
+        (0..40_000).map(letter).collect::<String>()
+    };
+    let mut lines = 3.0;
+    while first.exists() {
+        let body: String = (0..10).map(|number| format!("m f=t,s=\"{}\" {number}\n", noise())).collect();
+        assert_eq!(write("d", &body).status, 422);
+        lines += 10.0;
+        wait_kept(&node, lines);
+        let bytes: u64 = reject_files(node.data_dir()).iter().map(|path| path.metadata().unwrap().len()).sum();
+        assert!(bytes <= 1 << 20, "{bytes} bytes");
+        assert!(lines < 500.0, "nothing goes");
+    }
+    assert_eq!(node.metric("ringest_rejects_lost_total"), 0.0);
+    // The next life goes on with these files, and an orderly end leaves nothing in memory.
+    let dir = node.stop();
+    let files = reject_files(dir.path()).len();
+    let config = dir.path().join("ringest.toml");
+    let node = Node::start_in(dir, &["--config", config.to_str().unwrap(), "--flush-interval", "1h"]);
+    assert_eq!(node.write("d", "m f=1 1\nm f=t,s=\"the last\" 2").status, 422);
+    let dir = node.stop();
+    assert!(reject_files(dir.path()).len() > files);
+    assert!(kept_lines(dir.path()).iter().any(|line| line.5.contains("the last")));
+}
+
+#[test]
+fn a_long_list_of_rejects_is_kept_beyond_what_the_answer_lists() {
+    let node = keeping(&[]);
+    node.must_write("d", "m f=1 1");
+    let answer = node.write("d", &"m f=t 1\n".repeat(12_000));
+    assert_eq!((answer.status, listed(&answer).len()), (422, 100));
+    wait_kept(&node, 10_000.0);
+    let lines: Vec<i64> = kept_lines(node.data_dir()).iter().map(|line| line.1).collect();
+    assert_eq!(lines, (1..=10_000).collect::<Vec<i64>>());
+}
+
+#[test]
+fn rejects_that_cannot_be_kept_are_counted_and_cost_no_write() {
+    let mut node = keeping(&[]);
+    fs::write(node.data_dir().join("rejects"), "in the way").unwrap();
+    node.must_write("d", "m f=1 1");
+    for _ in 0..20 {
+        assert_eq!(node.write("d", "m f=t 1\nm f=2 2").status, 422);
+    }
+    node.wait_for_log("cannot be kept under rejects/");
+    let give_up = std::time::Instant::now() + crate::node::PATIENCE;
+    while node.metric("ringest_rejects_lost_total") < 20.0 {
+        assert!(std::time::Instant::now() < give_up, "{}", node.metrics());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(node.request("GET", "/health", b"").status, 200);
+    assert_eq!(node.lake().lines("d", "m"), ["f=1.0 1", "f=2.0 2"]);
+}
