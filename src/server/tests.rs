@@ -278,6 +278,25 @@ fn a_422_that_dropped_every_point_waits_for_the_log_too() {
 
 /// Two shards whose tables do not know each other's columns can together bear more than a table may have. What was taken is replayed.
 #[test]
+fn who_finds_no_memory_is_told_when_the_lake_will_have_made_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, shards) = node(dir.path(), &Faults::new(|_| Fault::None));
+    let retry_after = || {
+        let headers = shards[0].ingest.borrow().overloaded().headers;
+        headers.into_iter().find(|(name, _)| *name == "Retry-After").map(|(_, seconds)| seconds)
+    };
+    let mut sealed = Reservation::new(&node.context.budget, Consumer::SealedParts);
+    sealed.set(45_000_000);
+    assert_eq!(retry_after().as_deref(), Some("2"), "nothing was published yet");
+    node.context.metrics.drained(20_000_000, Duration::from_secs(2));
+    assert_eq!(retry_after().as_deref(), Some("5"));
+    sealed.set(4_000_000_000);
+    assert_eq!(retry_after().as_deref(), Some("60"));
+    sealed.set(0);
+    assert_eq!(retry_after().as_deref(), Some("1"));
+}
+
+#[test]
 fn a_replay_applies_no_limit_to_what_was_taken() {
     let dir = tempfile::tempdir().unwrap();
     let (node, shards) = node(dir.path(), &Faults::new(|_| Fault::None));
