@@ -22,10 +22,12 @@ pub enum Consumer {
     KeptSeries,
     /// Keys and ciphertext of connections with TLS.
     Tls,
+    /// Refused lines that wait to be written to a file, for buckets that keep them.
+    Rejects,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 8] = [
+    pub const ALL: [Consumer; 9] = [
         Self::Bodies,
         Self::OpenTables,
         Self::SealedParts,
@@ -34,6 +36,7 @@ impl Consumer {
         Self::Catalog,
         Self::KeptSeries,
         Self::Tls,
+        Self::Rejects,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Consumer {
             Self::Catalog => "catalog",
             Self::KeptSeries => "kept_series",
             Self::Tls => "tls",
+            Self::Rejects => "rejects",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Counters of the node and their Prometheus text (`GET /metrics`).
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -18,11 +21,20 @@ pub struct StatusLabel {
     pub status: u16,
 }
 
-/// One label: why points were refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReasonLabel {
+/// Two labels: where lines were refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RejectLabels {
+    pub bucket: Arc<str>,
     pub reason: &'static str,
 }
+
+/// Clients name buckets: beyond so many, and with longer names, they are counted together.
+const REJECT_BUCKETS_MAX: usize = 1000;
+const BUCKET_LABEL_BYTES_MAX: usize = 256;
+const OTHER_BUCKETS: &str = "other";
+
+/// Epochs that hold less say how long a sync takes, and not how fast the lake is.
+const DRAIN_BYTES_MIN: usize = 1 << 20;
 
 /// One label: what a 204 promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,12 +48,17 @@ pub struct Metrics {
     registry: Registry,
     /// Points committed to open tables.
     pub points: Counter,
-    /// Physical lines of accepted bodies.
+    /// Lines of accepted bodies that hold a point; blank ones and comments are not counted.
     pub lines: Counter,
     /// Bytes of accepted bodies after decompression.
     pub bytes: Counter,
     pub requests: Family<StatusLabel, Counter>,
-    pub points_dropped: Family<ReasonLabel, Counter>,
+    rejects: Family<RejectLabels, Counter>,
+    /// Refused lines in files, and those that should be there and are not.
+    pub rejects_kept: Counter,
+    pub rejects_lost: Counter,
+    /// The buckets that have their own counters of rejects.
+    reject_buckets: Mutex<HashSet<Arc<str>>>,
     /// Seconds from the complete request to its answer, writes only.
     pub write_seconds: Histogram,
     pub connections: Gauge,
@@ -69,6 +86,8 @@ pub struct Metrics {
     /// Bytes of full segments that hold what is not committed yet.
     pub log_unfreed_bytes: Gauge,
     durability: Family<DurabilityLabel, Gauge>,
+    /// Bytes of memory that the lake frees per second while it publishes; the bits of a float, 0 while nobody knows.
+    drain_rate: AtomicU64,
     /// Why the lake is not well, as a sentence; `None` while it is.
     failure: Mutex<Option<Arc<str>>>,
 }
@@ -85,7 +104,10 @@ impl Metrics {
             lines: Counter::default(),
             bytes: Counter::default(),
             requests: Family::default(),
-            points_dropped: Family::default(),
+            rejects: Family::default(),
+            rejects_kept: Counter::default(),
+            rejects_lost: Counter::default(),
+            reject_buckets: Mutex::default(),
             write_seconds,
             connections: Gauge::default(),
             connections_refused: Counter::default(),
@@ -103,11 +125,12 @@ impl Metrics {
             log_segment_bytes: Gauge::default(),
             log_unfreed_bytes: Gauge::default(),
             durability: Family::default(),
+            drain_rate: AtomicU64::new(0),
             failure: Mutex::new(None),
             registry: Registry::default(),
         };
         registry.register("points", "Points written", metrics.points.clone());
-        registry.register("lines", "Lines of accepted bodies", metrics.lines.clone());
+        registry.register("lines", "Lines with a point, dropped or not, of accepted bodies", metrics.lines.clone());
         registry.register_with_unit(
             "body",
             "Bytes of accepted bodies, decompressed",
@@ -116,9 +139,9 @@ impl Metrics {
         );
         registry.register("requests", "Requests answered, by status", metrics.requests.clone());
         registry.register(
-            "points_dropped",
-            "Points refused in requests whose other points were written, by reason",
-            metrics.points_dropped.clone(),
+            "rejects",
+            "Lines refused, wholly or a field of them, by bucket and reason (of a body that is no line protocol, the lines that its answer lists)",
+            metrics.rejects.clone(),
         );
         registry.register_with_unit(
             "write_duration",
@@ -136,6 +159,16 @@ impl Metrics {
             "tls_handshake_failures",
             "Connections that ended in their TLS handshake",
             metrics.tls_handshake_failures.clone(),
+        );
+        registry.register(
+            "rejects_kept",
+            "Refused lines written to files under rejects/",
+            metrics.rejects_kept.clone(),
+        );
+        registry.register(
+            "rejects_lost",
+            "Refused lines that their bucket keeps and that were not kept: too many at once, no memory, or no place",
+            metrics.rejects_lost.clone(),
         );
         registry.register("files_written", "Parquet files published", metrics.files_written.clone());
         registry.register_with_unit(
@@ -184,11 +217,42 @@ impl Metrics {
         self.requests.get_or_create(&StatusLabel { status }).inc();
     }
 
-    /// Counts points that were refused for `reason`.
-    pub fn dropped(&self, reason: &'static str, points: u64) {
-        if points > 0 {
-            self.points_dropped.get_or_create(&ReasonLabel { reason }).inc_by(points);
+    /// Counts lines for `bucket` that were refused for `reason`.
+    pub fn rejected(&self, bucket: &str, reason: &'static str, lines: u64) {
+        let bucket = self.reject_bucket(bucket);
+        self.rejects.get_or_create(&RejectLabels { bucket, reason }).inc_by(lines);
+    }
+
+    /// The name under which the rejects of a bucket are counted.
+    fn reject_bucket(&self, bucket: &str) -> Arc<str> {
+        let mut known = self.reject_buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(bucket) {
+            return Arc::clone(known);
         }
+        if known.len() >= REJECT_BUCKETS_MAX || bucket.len() > BUCKET_LABEL_BYTES_MAX {
+            return OTHER_BUCKETS.into();
+        }
+        let name: Arc<str> = bucket.into();
+        known.insert(Arc::clone(&name));
+        name
+    }
+
+    /// The lake has published what held `bytes` of memory, in this time.
+    pub fn drained(&self, bytes: usize, time: Duration) {
+        if bytes < DRAIN_BYTES_MIN {
+            return;
+        }
+        let now = bytes as f64 / time.as_secs_f64().max(1e-3);
+        let before = f64::from_bits(self.drain_rate.load(Ordering::Relaxed));
+        // One writer: the lake's coordinator. Recent epochs count most.
+        let rate = if before > 0.0 { (before + now) / 2.0 } else { now };
+        self.drain_rate.store(rate.to_bits(), Ordering::Relaxed);
+    }
+
+    /// How long the lake will take to publish what holds `bytes` of memory, as far as one knows.
+    pub fn drain_time(&self, bytes: usize) -> Option<Duration> {
+        let rate = f64::from_bits(self.drain_rate.load(Ordering::Relaxed));
+        (rate > 0.0).then(|| Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(Duration::MAX))
     }
 
     /// Says why the lake is not well, or that it is again; `/health` repeats it.
@@ -267,6 +331,37 @@ impl Collector for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buckets_that_clients_make_up_do_not_grow_the_metrics() {
+        let metrics = Metrics::new(&Budget::new(1 << 20));
+        metrics.rejected("quote\" and\nline", "syntax", 2);
+        metrics.rejected(&"long".repeat(100), "syntax", 1);
+        (0..2 * REJECT_BUCKETS_MAX).for_each(|number| metrics.rejected(&format!("b{number}"), "syntax", 1));
+        metrics.rejected("quote\" and\nline", "retention", 3);
+        let text = metrics.render();
+        let counters = text.lines().filter(|line| line.starts_with("ringest_rejects_total{")).count();
+        assert_eq!(counters, REJECT_BUCKETS_MAX + 2);
+        for line in [
+            "ringest_rejects_total{bucket=\"quote\\\" and\\nline\",reason=\"syntax\"} 2\n",
+            "ringest_rejects_total{bucket=\"quote\\\" and\\nline\",reason=\"retention\"} 3\n",
+            "ringest_rejects_total{bucket=\"other\",reason=\"syntax\"} 1002\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text:.2000}");
+        }
+    }
+
+    #[test]
+    fn the_time_to_drain_follows_what_the_lake_does() {
+        let metrics = Metrics::new(&Budget::new(1 << 20));
+        assert_eq!(metrics.drain_time(1), None);
+        metrics.drained(10_000_000, Duration::from_secs(2));
+        assert_eq!(metrics.drain_time(50_000_000), Some(Duration::from_secs(10)));
+        metrics.drained(DRAIN_BYTES_MIN - 1, Duration::from_secs(60));
+        // Slower now: as far from the old as from the new.
+        metrics.drained(3_000_000, Duration::from_secs(1));
+        assert_eq!(metrics.drain_time(40_000_000), Some(Duration::from_secs(10)));
+    }
 
     #[test]
     fn the_text_is_prometheus_0_0_4() {

@@ -33,7 +33,7 @@ pub struct Reader {
 
 /// What the parser made of a body.
 enum Parsed {
-    Taken { points: u64, rejects: Rejects, dropped: Ordinals },
+    Taken { points: u64, rejects: Box<Rejects>, dropped: Ordinals },
     Bad(Bad),
 }
 
@@ -130,7 +130,7 @@ impl Reader {
                 }
                 Outcome::Complete { .. } => {}
             }
-            let (rejects, dropped) = (writer.rejects().clone(), writer.dropped().clone());
+            let (rejects, dropped) = (Box::new(writer.rejects().clone()), writer.dropped().clone());
             let points = writer.points() - rejects.dropped;
             // Nobody else uses the catalog, so that a birth never has to be tried again.
             if !commits || writer.commit(&mut Unlogged(0)).is_ok() {
@@ -191,7 +191,7 @@ impl Reader {
         body: Padded<'_>,
         options: line::Options,
         points: u64,
-        rejects: Rejects,
+        rejects: Box<Rejects>,
         dropped: &Ordinals,
     ) -> Report {
         self.rows += points;

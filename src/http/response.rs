@@ -56,6 +56,11 @@ impl Status {
         self as u16
     }
 
+    /// Whether it says that the request failed.
+    pub const fn is_error(self) -> bool {
+        self.code() >= 400
+    }
+
     /// The reason phrase (RFC 9110 section 15, RFC 6585).
     pub fn reason(self) -> &'static str {
         let line = self.line();
@@ -98,6 +103,10 @@ impl Status {
 /// `HTTP/1.1 204 `.
 const STATUS_PREFIX_BYTES: usize = 13;
 
+/// What a page of another origin may read beside the body, and for caches: another origin gets another answer.
+const CORS_HEADERS: &[u8] = b"\r\nVary: Origin\r\nAccess-Control-Expose-Headers: Request-Id, Retry-After, Trace-Id, \
+    X-Influxdb-Build, X-Influxdb-Error, X-Influxdb-Version, X-Platform-Error-Code";
+
 /// An answer as the request's handler wants it; what every answer carries is added when it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -124,6 +133,10 @@ pub struct Exchange<'a> {
     pub version_header: &'a str,
     /// The value of Request-Id and X-Request-Id; may be what the client sent.
     pub request_id: &'a str,
+    /// The trace of the request, for an answer that is an error; empty without one.
+    pub trace_id: &'a str,
+    /// The value of Origin where the page that it names may read the answer; empty otherwise. Is what the client sent.
+    pub origin: &'a str,
 }
 
 impl Response {
@@ -141,6 +154,13 @@ impl Response {
         push_value(out, "X-Influxdb-Build: OSS\r\nX-Influxdb-Version: ", exchange.version_header);
         push_value(out, "\r\nRequest-Id: ", exchange.request_id);
         push_value(out, "\r\nX-Request-Id: ", exchange.request_id);
+        if self.status.is_error() && !exchange.trace_id.is_empty() {
+            push_value(out, "\r\nTrace-Id: ", exchange.trace_id);
+        }
+        if !exchange.origin.is_empty() {
+            push_value(out, "\r\nAccess-Control-Allow-Origin: ", exchange.origin);
+            out.extend_from_slice(CORS_HEADERS);
+        }
         if let Some(content_type) = self.content_type {
             push_value(out, "\r\nContent-Type: ", content_type);
         }

@@ -485,6 +485,8 @@ const EXCHANGE: Exchange<'static> = Exchange {
     head_only: false,
     version_header: "1.8.10-ringest-0.1.0",
     request_id: "id",
+    trace_id: "",
+    origin: "",
 };
 
 fn written(response: &Response, exchange: Exchange<'_>) -> String {

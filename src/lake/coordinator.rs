@@ -67,7 +67,7 @@ struct Epoch {
     jobs: Vec<TableDay>,
     rows: u64,
     /// Of the rows; given back when they are committed.
-    _memory: Vec<Reservation>,
+    memory: Vec<Reservation>,
 }
 
 pub(super) struct Coordinator {
@@ -206,11 +206,12 @@ impl Coordinator {
         let mut jobs: Vec<TableDay> = by_day.into_iter().map(job).collect();
         // The longest first, so that no thread waits for one that was begun last.
         jobs.sort_by_key(|job| Reverse(job.parts.iter().map(|part| part.rows()).sum::<usize>()));
-        Epoch { number, n, jobs, rows, _memory: memory }
+        Epoch { number, n, jobs, rows, memory }
     }
 
     /// Tries until the epoch is committed. An error ends the coordinator.
     fn publish(&mut self, mut epoch: Epoch) -> Result<(), String> {
+        let began = Instant::now();
         // Rows that are all in quarantine are committed too: whoever kept a copy of them must not bring them again.
         let saved = match epoch.rows {
             0 => save(&self.shared.catalog),
@@ -224,6 +225,9 @@ impl Coordinator {
         backlog.rows.fetch_sub(epoch.rows, Ordering::Relaxed);
         backlog.epochs.fetch_sub(1, Ordering::Relaxed);
         let number = epoch.number.max(self.passed);
+        if epoch.rows > 0 {
+            self.shared.metrics.drained(epoch.memory.iter().map(Reservation::bytes).sum(), began.elapsed());
+        }
         drop(epoch);
         self.advance(number, saved);
         Ok(())

@@ -19,6 +19,7 @@ mod partition;
 mod publish;
 mod quarantine;
 mod recover;
+mod rejects;
 mod series;
 mod sort;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use manifest::Damage;
 use publish::Publisher;
 use recover::Recovered;
 pub use recover::{Inspected, inspect};
+pub use rejects::{RejectOptions, keep_rejects};
 
 /// What the names of the lake's threads begin with.
 pub const THREAD_NAME: &str = "lake-";

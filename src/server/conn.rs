@@ -12,7 +12,7 @@ use super::node::{Life, now_ns};
 use super::shard::Shard;
 use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
 use crate::net::{Buf, Greeting, IDLE_BYTES, PADDING, SMALL_BYTES};
-use crate::write::{self, Admit, Outcome, Padded, Plan, Stamp, VERSION_HEADER};
+use crate::write::{self, Admit, Caller, Outcome, Padded, Plan, Stamp, TraceId, VERSION_HEADER};
 
 const _: () = assert!(PADDING == write::PADDING, "pooled buffers carry the padding that the parsers read");
 
@@ -110,6 +110,9 @@ struct Asked {
     head_only: bool,
     /// Empty: the client sent none.
     request_id: String,
+    trace: Option<TraceId>,
+    /// Of a page that may read the answer; empty otherwise.
+    origin: String,
 }
 
 /// Answers that may not be sent before the log is durable.
@@ -256,9 +259,11 @@ impl Conn<'_> {
         let epoch = shard.follow_epoch();
         let now_ns = now_ns();
         let bytes = body.len();
+        self.name_request(now_ns);
+        let caller = self.asked.caller();
         let outcome = self.buf.padded(body, |padded| {
             let body = Padded::new(padded, bytes).expect("a pooled buffer has its padding");
-            shard.ingest.borrow_mut().run(&plan, body, Stamp { now_ns, epoch })
+            shard.ingest.borrow_mut().run(&plan, body, Stamp { now_ns, epoch }, caller)
         });
         match outcome {
             Outcome::Flush => Done::Need(Some(Need::Flush)),
@@ -353,11 +358,12 @@ impl Conn<'_> {
     /// Queues an answer; says whether it is the connection's last.
     fn answer(&mut self, response: Response, now_ns: i64) -> Option<End> {
         let shard = self.shard;
-        if self.asked.request_id.is_empty() {
-            shard.request_ids.borrow_mut().write_next(now_ns, &mut self.asked.request_id);
-        }
+        self.name_request(now_ns);
         let client_goes_on = self.asked.keep_alive;
         let goes_on = client_goes_on && !response.close && shard.node.life() == Life::Serving;
+        if response.status.is_error() {
+            self.asked.caller().log_refusal(response.status);
+        }
         response.write_to(&mut self.out, self.asked.exchange(goes_on));
         shard.node.context.metrics.answered(response.status.code());
         match (goes_on, client_goes_on || response.close) {
@@ -365,6 +371,13 @@ impl Conn<'_> {
             (false, true) => Some(End::Linger),
             // The client knows that nothing comes behind this answer, and sends nothing itself.
             (false, false) => Some(End::Close),
+        }
+    }
+
+    /// Gives the request a name if its client has given it none.
+    fn name_request(&mut self, now_ns: i64) {
+        if self.asked.request_id.is_empty() {
+            self.shard.request_ids.borrow_mut().write_next(now_ns, &mut self.asked.request_id);
         }
     }
 
@@ -521,6 +534,15 @@ impl Asked {
         self.head_only = head.method == Method::Head;
         self.request_id.clear();
         self.request_id.push_str(head.request_id.as_deref().unwrap_or_default());
+        self.trace = TraceId::of(head);
+        self.origin.clear();
+        if let Some(origin) = head.origin.as_deref().filter(|_| write::is_open_to_pages(&head.path)) {
+            self.origin.push_str(origin);
+        }
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller { request_id: &self.request_id, trace: self.trace.as_ref() }
     }
 
     fn exchange(&self, keep_alive: bool) -> Exchange<'_> {
@@ -530,6 +552,8 @@ impl Asked {
             head_only: self.head_only,
             version_header: VERSION_HEADER,
             request_id: &self.request_id,
+            trace_id: self.trace.as_ref().map_or("", TraceId::as_str),
+            origin: &self.origin,
         }
     }
 }

@@ -51,6 +51,8 @@ pub async fn turn_away(shard: &Shard, connection: &Connection) {
         head_only: false,
         version_header: VERSION_HEADER,
         request_id: &request_id,
+        trace_id: "",
+        origin: "",
     };
     let mut answer = Vec::new();
     response.write_to(&mut answer, exchange);

@@ -40,7 +40,7 @@ use crate::metrics::Metrics;
 use crate::net::{BindError, Bound, Ring, RingError, Tls, TlsError};
 use crate::table::names_bytes_max;
 use crate::wal::WalError;
-use crate::write::{self, Gate, Keeper, Readiness};
+use crate::write::{self, Gate, Keeper, Readiness, RejectQueue};
 
 use lock::{DataDir, LockError};
 use node::{Life, Node};
@@ -145,8 +145,13 @@ fn finish(node: Arc<Node>, began: Instant) -> Result<(), ServerError> {
     }
     let timeout = node.context.config.shutdown_timeout;
     let is_recovered = node.context.keeper.is_open();
-    if let Some(Node { context, lake, .. }) = Arc::into_inner(node) {
+    if let Some(Node { context, lake, rejects_thread, .. }) = Arc::into_inner(node) {
+        // Its thread ends with the last who can send to it.
+        drop(context.rejects);
         lake.finish(began + timeout)?;
+        if let Some(Err(_)) = rejects_thread.map(JoinHandle::join) {
+            tracing::warn!("the thread that keeps refused lines has panicked");
+        }
         if let Some(log) = Arc::into_inner(context.keeper).and_then(Keeper::into_log) {
             log.finish();
         }
@@ -193,10 +198,12 @@ impl Node {
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let readiness = Arc::new(Readiness::new(node::now_ns()));
+        let (rejects, rejects_thread) = keep_rejects(&config, data_dir, &metrics, &budget)?.unzip();
         let config = Arc::new(config);
-        let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness, gate };
+        let context = write::Context { config, catalog, metrics, budget, kernel, keeper, readiness, gate, rejects };
         let mut node = Self::new(context, lake, drained);
         node.tls = tls;
+        node.rejects_thread = rejects_thread;
         Ok(node)
     }
 }
@@ -205,6 +212,26 @@ impl Node {
 fn open_tls(config: &Config, budget: &Arc<Budget>) -> Result<Option<Arc<Tls>>, TlsError> {
     let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
     Ok(Some(Arc::new(Tls::open(certificate, key, budget)?)))
+}
+
+/// The thread that keeps refused lines, where a bucket asks for it, and the way to it.
+fn keep_rejects(
+    config: &Config,
+    data_dir: &DataDir,
+    metrics: &Arc<Metrics>,
+    budget: &Arc<Budget>,
+) -> Result<Option<(RejectQueue, JoinHandle<()>)>, ServerError> {
+    let keeps = |bucket: &str| config.buckets.settings(bucket).is_some_and(|settings| settings.rejects);
+    if !config.buckets.configured().any(keeps) {
+        return Ok(None);
+    }
+    let options = lake::RejectOptions {
+        data_dir: data_dir.path().to_owned(),
+        bytes_max: config.rejects_bytes_max as u64,
+        interval: config.flush_interval,
+    };
+    let (sender, thread) = lake::keep_rejects(options, Arc::clone(metrics))?;
+    Ok(Some((RejectQueue { sender, budget: Arc::clone(budget), metrics: Arc::clone(metrics) }, thread)))
 }
 
 /// A panic ends the process: what its thread held cannot be trusted, and a restart repairs it. Not so in the lake's threads: a

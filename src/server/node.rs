@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
@@ -36,6 +37,8 @@ pub const REFUSALS_MAX: usize = 256;
 pub struct Node {
     pub context: write::Context,
     pub lake: Lake,
+    /// Keeps refused lines, where a bucket asks for it.
+    pub rejects_thread: Option<JoinHandle<()>>,
     pub epochs: Epochs,
     /// How the log tells the shards that it has moved.
     pub watches: Arc<Watches>,
@@ -63,7 +66,8 @@ impl Node {
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
         let (life, forgets) = (AtomicU8::new(0), AtomicU64::new(0));
-        Self { context, lake, epochs, watches, places, refusals, tls: None, life, forgets, wakes, drained }
+        let (tls, rejects_thread) = (None, None);
+        Self { context, lake, rejects_thread, epochs, watches, places, refusals, tls, life, forgets, wakes, drained }
     }
 
     pub fn life(&self) -> Life {

@@ -24,7 +24,7 @@ use crate::catalog::COLUMNS_MAX;
 use crate::config::{self, ServeArgs};
 use crate::http::{self, Event};
 use crate::wal::{Fault, Faults, Options, Subject, Wal};
-use crate::write::{Admit, Keeping, Outcome, Padded, Stamp};
+use crate::write::{Admit, Caller, Keeping, Outcome, Padded, Stamp};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,7 +80,8 @@ fn write_at(shard: &Shard, lines: &str, now_ns: i64) -> (u16, u64) {
     let Admit::Read(plan) = shard.ingest.borrow_mut().admit(state.head()) else { panic!("the head is refused") };
     let epoch = shard.follow_epoch();
     let mut body = lines.as_bytes().to_vec();
-    let outcome = shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut body), Stamp { now_ns, epoch });
+    let outcome =
+        shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut body), Stamp { now_ns, epoch }, Caller::default());
     let Outcome::Reply { response, position } = outcome else { panic!("{outcome:?}") };
     shard.wrote(position, true);
     (response.status.code(), position)
@@ -309,6 +310,25 @@ fn a_422_that_dropped_every_point_waits_for_the_log_too() {
     wait_durable(&node, position);
     let found = crate::wal::inspect(&dir.path().join("wal"), None, false).unwrap();
     assert_eq!(found.segments.iter().map(|segment| segment.tally.requests).sum::<u64>(), 2);
+}
+
+#[test]
+fn who_finds_no_memory_is_told_when_the_lake_will_have_made_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, shards) = node(dir.path(), &Faults::new(|_| Fault::None));
+    let retry_after = || {
+        let headers = shards[0].ingest.borrow().overloaded().headers;
+        headers.into_iter().find(|(name, _)| *name == "Retry-After").map(|(_, seconds)| seconds)
+    };
+    let mut sealed = Reservation::new(&node.context.budget, Consumer::SealedParts);
+    sealed.set(45_000_000);
+    assert_eq!(retry_after().as_deref(), Some("2"), "nothing was published yet");
+    node.context.metrics.drained(20_000_000, Duration::from_secs(2));
+    assert_eq!(retry_after().as_deref(), Some("5"));
+    sealed.set(4_000_000_000);
+    assert_eq!(retry_after().as_deref(), Some("60"));
+    sealed.set(0);
+    assert_eq!(retry_after().as_deref(), Some("1"));
 }
 
 /// Two shards whose tables do not know each other's columns bear together no more than a table may have: the later point is dropped, and no

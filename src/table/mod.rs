@@ -9,6 +9,7 @@ mod chunks;
 mod column;
 mod index;
 mod keep;
+mod kept;
 mod open;
 mod pattern;
 mod reject;
@@ -18,8 +19,9 @@ mod stage;
 mod writer;
 
 pub use chunks::{Booleans, Chunked, Floats, Integers, Move, Packed, Strings};
+pub use kept::{Kept, KeptLine};
 pub use open::Tables;
-pub use reject::{Expired, Ordinals, Rejects, SchemaReject};
+pub use reject::{Expired, LISTED_MAX, Listed, Ordinals, RejectKind, Rejects, SchemaReject};
 pub use seal::{FieldColumn, Presence, Rows, Run, SealedTable, SeriesSet, TagPair, Values};
 pub use writer::{Committed, Journal, Rules, Unlogged, Writer, names_bytes_max};
 

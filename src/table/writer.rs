@@ -10,7 +10,7 @@ use foldhash::quality::RandomState;
 
 use super::NONE;
 use super::open::{OpenBucket, OpenTable, Tables};
-use super::reject::{Ordinals, Rejects, SchemaReject};
+use super::reject::{LISTED_MAX, Ordinals, Rejects, SchemaReject};
 use super::seal::{Run, TagPair};
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{Births, Catalog, FieldBirth, TableBirth, Unborn};
@@ -110,6 +110,8 @@ struct Request<'a> {
     reject: Option<SchemaReject>,
     points: u64,
     rejects: Rejects,
+    /// Most of them that are listed.
+    listed_max: usize,
     dropped: Ordinals,
     /// A verdict that was given before: these points are passed over, and no other is judged by it.
     verdict: Ordinals,
@@ -253,6 +255,7 @@ impl Tables {
             reject: None,
             points: 0,
             rejects: Rejects::default(),
+            listed_max: LISTED_MAX,
             dropped: Ordinals::default(),
             verdict: Ordinals::default(),
             passed_over: NEVER,
@@ -384,6 +387,11 @@ impl Writer<'_> {
             table.truncate(mark);
         }
         self.take_back_to(0);
+    }
+
+    /// Lists up to `points` refused points, in place of [`LISTED_MAX`].
+    pub fn list(&mut self, points: usize) {
+        self.request.listed_max = points;
     }
 
     /// The points that were dropped so far.

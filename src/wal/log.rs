@@ -161,6 +161,11 @@ impl Wal {
         Ok(Space { wal: self, left: need })
     }
 
+    /// As [`Options::record_bytes_max`].
+    pub fn record_bytes_max(&self) -> u64 {
+        self.record_bytes_max
+    }
+
     /// Everything up to this position is durable.
     pub fn durable(&self) -> u64 {
         self.shared.durable()

@@ -1,16 +1,19 @@
-//! The one table from what can go wrong to status, code and JSON.
+//! What can go wrong with a request, and what it is answered: status, code and headers from the table of answers, and the JSON.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
+use super::answers::{Answer, Case};
+use super::ingest::RETRY_AFTER_SECONDS;
+use super::rejects::{Ages, Refused, SYNTAX};
 use crate::decode::GzipError;
 use crate::http::{Error as HttpError, Response, Status};
 use crate::line::LineError;
 use crate::line::grammar::ERRORS_MAX;
-use crate::table::Rejects;
+use crate::table::{LISTED_MAX, Rejects};
 
 /// Most bytes of `X-Influxdb-Error`.
 const HEADER_BYTES_MAX: usize = 1024;
@@ -66,7 +69,10 @@ pub enum Refusal {
     /// The other points were written.
     Partial {
         rejects: Box<Rejects>,
-        retention: Option<Duration>,
+        /// The refused lines that are listed.
+        lines: Vec<Refused>,
+        /// Of the points that are too old, if there are any.
+        ages: Option<Box<Ages>>,
     },
     /// The request did not arrive in time.
     Timeout,
@@ -83,7 +89,9 @@ pub enum Refusal {
         retry_after_seconds: u64,
     },
     /// The body, with what it brings, is larger than a segment of the log.
-    TooLargeForLog,
+    TooLargeForLog {
+        bytes_max: u64,
+    },
     /// The log has failed. `in_flight`: the request was in it already, and may or may not have been stored.
     Poisoned {
         reason: Arc<str>,
@@ -97,49 +105,70 @@ pub enum Refusal {
     },
 }
 
-/// The body of an error answer: InfluxDB v2's members, `line` of the reference, and v1's `error`.
+/// The body of an error answer: InfluxDB v2's members in the order of the interface, the refused lines, and v1's `error`.
 #[derive(Serialize)]
 struct Body<'a> {
     code: &'a str,
     message: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    op: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    err: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<Line<'a>>,
+    /// The list is cut; absent where it is whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lines_truncated: bool,
     error: &'a str,
 }
 
+/// A line that was refused, or a part of it.
+#[derive(Serialize)]
+struct Line<'a> {
+    line: u64,
+    error: Cow<'a, str>,
+}
+
 impl Refusal {
+    /// The row of the table of answers that this is an instance of.
+    pub fn case(&self) -> Case {
+        match self {
+            Self::Http(error) => http_case(error.status()),
+            Self::NoCredentials => Case::NoCredentials,
+            Self::Unauthorized { .. } => Case::Credentials,
+            Self::Quota { .. } => Case::Quota,
+            Self::LengthRequired => Case::NoLength,
+            Self::NotFound => Case::NoPath,
+            Self::NoBucket { .. } => Case::NoBucket,
+            Self::Method { .. } => Case::Method,
+            Self::MissingDb => Case::MissingDb,
+            Self::Query { .. } => Case::Query,
+            Self::MissingBucket => Case::NoBucketName,
+            Self::Precision { .. } => Case::Precision,
+            Self::Lines { .. } => Case::Syntax,
+            Self::Encoding { .. } => Case::Encoding,
+            Self::Gzip(GzipError::TooLarge { .. }) => Case::InflatedTooLarge,
+            Self::Gzip(GzipError::NoMemory) => Case::NoMemory,
+            Self::Gzip(_) => Case::Gzip,
+            Self::TooManyBirths { .. } => Case::TooManyBirths,
+            Self::TooLargeForLog { .. } => Case::TooLargeForLog,
+            Self::Partial { .. } => Case::Partial,
+            Self::Timeout => Case::Late,
+            Self::Overloaded { .. } => Case::NoMemory,
+            Self::LogFull { .. } => Case::LogFull,
+            Self::Poisoned { .. } => Case::LogFailed,
+            Self::Recovering => Case::Recovering,
+            Self::TooManyConnections { .. } => Case::TooManyConnections,
+            Self::Publish { .. } => Case::Unpublished,
+        }
+    }
+
     /// Status and `code`.
     pub fn kind(&self) -> (Status, &'static str) {
-        match self {
-            Self::Http(error) => {
-                let status = error.status();
-                (status, http_code(status))
-            }
-            Self::NoCredentials => (Status::Forbidden, "forbidden"),
-            Self::Unauthorized { .. } => (Status::Unauthorized, "unauthorized"),
-            Self::Quota { .. } => (Status::TooManyRequests, "too many requests"),
-            Self::LengthRequired => (Status::LengthRequired, "invalid"),
-            Self::NotFound | Self::NoBucket { .. } => (Status::NotFound, "not found"),
-            Self::Method { .. } => (Status::MethodNotAllowed, "method not allowed"),
-            Self::MissingDb | Self::Query { .. } | Self::Precision { .. } | Self::Lines { .. } => {
-                (Status::BadRequest, "invalid")
-            }
-            Self::MissingBucket => (Status::NotFound, "not found"),
-            Self::Encoding { .. } => (Status::UnsupportedMediaType, "unsupported media type"),
-            Self::Gzip(GzipError::TooLarge { .. }) | Self::TooManyBirths { .. } | Self::TooLargeForLog => {
-                (Status::ContentTooLarge, "invalid")
-            }
-            Self::Gzip(GzipError::NoMemory) => (Status::ServiceUnavailable, "unavailable"),
-            Self::Gzip(_) => (Status::BadRequest, "invalid"),
-            Self::Partial { .. } => (Status::UnprocessableContent, "unprocessable entity"),
-            Self::Timeout => (Status::RequestTimeout, "invalid"),
-            Self::Overloaded { .. }
-            | Self::LogFull { .. }
-            | Self::Poisoned { .. }
-            | Self::Recovering
-            | Self::TooManyConnections { .. } => (Status::ServiceUnavailable, "unavailable"),
-            Self::Publish { .. } => (Status::InternalServerError, "internal error"),
-        }
+        let Answer { status, code, .. } = *self.case().answer();
+        (status, code)
     }
 
     /// v2's `message`.
@@ -170,8 +199,8 @@ impl Refusal {
             }
             Self::Gzip(error) => format!("unable to read data: {error}"),
             Self::Lines { errors, texts, more } => lines_message(errors, texts, *more),
-            Self::Partial { rejects, retention } => {
-                format!("failure writing points to database: {}", partial_message(rejects, *retention))
+            Self::Partial { rejects, ages, .. } => {
+                format!("failure writing points to database: {}", partial_message(rejects, ages.as_deref()))
             }
             Self::TooManyBirths { bytes_max } => format!(
                 "the body brings more new measurements, columns and series than fit into the {bytes_max} bytes that \
@@ -185,9 +214,10 @@ impl Refusal {
             Self::LogFull { .. } => "the write-ahead log is full: nothing was written; the node is publishing what frees it, send the request \
                                      again later (or raise wal-size-limit, or make room on the disk)"
                 .into(),
-            Self::TooLargeForLog => "the body brings more new measurements and columns than fit into a segment of the log; send it in smaller \
-                                     parts, or raise wal-size-limit"
-                .into(),
+            Self::TooLargeForLog { bytes_max } => format!(
+                "the body, with the new measurements and columns that it brings, is larger than the {bytes_max} bytes that fit into a \
+                 segment of the log; send it in smaller parts, or raise wal-size-limit"
+            ),
             Self::Poisoned { reason, in_flight: true } => {
                 format!("the log has failed, and it is not known whether this request was stored: {reason}")
             }
@@ -205,56 +235,133 @@ impl Refusal {
             Self::MissingDb => Some("database is required".into()),
             // Telegraf creates the database when it reads this.
             Self::NoBucket { name } => Some(format!("database not found: {name:?}")),
-            Self::Lines { errors, texts, more } => {
-                Some(format!("partial write: {} dropped=0", lines_message(errors, texts, *more)))
-            }
-            Self::Partial { rejects, .. } if rejects.schema.is_none() && rejects.expired.is_some() => {
+            // Clients of v1 classify by this text.
+            Self::Partial { rejects, ages: Some(_), .. } if rejects.schema.is_none() => {
                 Some(format!("partial write: points beyond retention policy dropped={}", rejects.dropped))
             }
-            Self::Partial { rejects, retention } => Some(partial_message(rejects, *retention)),
+            Self::Partial { rejects, ages, .. } => Some(partial_message(rejects, ages.as_deref())),
             _ => None,
         }
+    }
+
+    /// What lies beneath the message, where something does.
+    fn cause(&self) -> Option<String> {
+        match self {
+            Self::Gzip(error) => Some(error.to_string()),
+            Self::Lines { errors, .. } => errors.first().map(|error| error.kind.to_string()),
+            Self::Partial { rejects, ages, .. } => Some(first_reason(rejects, ages.as_deref())),
+            Self::Poisoned { reason, .. } => Some(reason.to_string()),
+            Self::Publish { reason } => Some(reason.clone()),
+            _ => None,
+        }
+        // What the interface lists for it stands in the table.
+        .filter(|_| !self.case().answer().op.is_empty())
+    }
+
+    /// How many lines were refused for which reason.
+    pub fn reasons(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::Lines { errors, .. } => vec![(SYNTAX, errors.len() as u64)],
+            Self::Partial { rejects, .. } => rejects.counts().map(|(kind, lines)| (kind.name(), lines)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The first line that was refused for a reason: its number and what is wrong with it. `None`: it is not listed.
+    pub fn first(&self, reason: &str) -> Option<String> {
+        match self {
+            Self::Lines { errors, .. } => errors.first().map(|error| format!("line {}: {}", error.line, error.kind)),
+            Self::Partial { lines, .. } => {
+                let first = lines.iter().find(|line| line.reason == reason)?;
+                Some(format!("line {}: {}", first.line, first.error))
+            }
+            _ => None,
+        }
+    }
+
+    /// The first bad line.
+    fn line(&self) -> Option<u64> {
+        match self {
+            Self::Lines { errors, .. } => errors.first().map(|error| error.line),
+            _ => None,
+        }
+    }
+
+    /// Refused lines in their order, and whether there are more of them.
+    fn lines(&self) -> (Vec<Line<'_>>, bool) {
+        match self {
+            Self::Lines { errors, more, .. } => {
+                let line = |error: &LineError| Line { line: error.line, error: error.kind.to_string().into() };
+                (errors.iter().map(line).collect(), *more)
+            }
+            Self::Partial { rejects, lines, .. } => {
+                let listed = lines.iter().take(LISTED_MAX);
+                let listed: Vec<_> =
+                    listed.map(|refused| Line { line: refused.line, error: (&*refused.error).into() }).collect();
+                let is_cut = rejects.lines() > listed.len() as u64;
+                (listed, is_cut)
+            }
+            _ => (Vec::new(), false),
+        }
+    }
+
+    /// Seconds after which the request may succeed.
+    fn retry_after_seconds(&self) -> u64 {
+        match self {
+            Self::Overloaded { retry_after_seconds }
+            | Self::LogFull { retry_after_seconds }
+            | Self::Quota { retry_after_seconds } => *retry_after_seconds,
+            // Until somebody has repaired the disk and started the node again.
+            Self::Poisoned { .. } => 60,
+            _ => RETRY_AFTER_SECONDS,
+        }
+    }
+
+    /// The value of a header that the table has for this answer.
+    fn header(&self, name: &str) -> String {
+        match (name, self) {
+            ("Allow", Self::Method { allow }) => (*allow).to_owned(),
+            ("WWW-Authenticate", _) => "Basic realm=\"InfluxDB\"".to_owned(),
+            ("Retry-After", _) => self.retry_after_seconds().to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The same, for a client to come back after so many seconds, where it may.
+    pub fn after(mut self, seconds: u64) -> Self {
+        if let Self::Overloaded { retry_after_seconds } | Self::LogFull { retry_after_seconds } = &mut self {
+            *retry_after_seconds = seconds;
+        }
+        self
     }
 
     /// The answer on the wire.
     pub fn response(&self) -> Response {
-        let (status, code) = self.kind();
+        let Answer { status, code, op, headers: names, close, .. } = *self.case().answer();
         let message = self.message();
         let v1_error = self.v1_error();
         let error = v1_error.as_deref().unwrap_or(&message);
-        let line = match self {
-            Self::Lines { errors, .. } => errors.first().map(|error| error.line),
-            _ => None,
-        };
+        let (lines, lines_truncated) = self.lines();
+        let (err, line) = (self.cause(), self.line());
+        let body = Body { code, message: &message, op, err, line, lines, lines_truncated, error };
         // Strings and numbers always serialise.
-        let body = serde_json::to_vec(&Body { code, message: &message, line, error }).unwrap_or_default();
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut headers = vec![("X-Platform-Error-Code", code.to_owned()), ("X-Influxdb-Error", header_text(error))];
-        match self {
-            Self::Method { allow } => headers.push(("Allow", (*allow).to_owned())),
-            Self::Overloaded { retry_after_seconds } | Self::LogFull { retry_after_seconds } => {
-                headers.push(("Retry-After", retry_after_seconds.to_string()))
-            }
-            Self::Quota { retry_after_seconds } => headers.push(("Retry-After", retry_after_seconds.to_string())),
-            Self::Unauthorized { .. } => headers.push(("WWW-Authenticate", "Basic realm=\"InfluxDB\"".to_owned())),
-            Self::Recovering | Self::TooManyConnections { .. } => headers.push(("Retry-After", "2".to_owned())),
-            Self::Gzip(GzipError::NoMemory) => headers.push(("Retry-After", "1".to_owned())),
-            // Until somebody has repaired the disk and started the node again.
-            Self::Poisoned { .. } => headers.push(("Retry-After", "60".to_owned())),
-            _ => {}
-        }
-        let close =
-            matches!(self, Self::Http(_) | Self::Timeout | Self::LengthRequired | Self::TooManyConnections { .. });
+        headers.extend(names.iter().map(|name| (*name, self.header(name))));
         Response { status, content_type: Some("application/json; charset=utf-8"), headers, body, close }
     }
 }
 
-/// InfluxDB's code for a status that HTTP itself gave rise to.
-fn http_code(status: Status) -> &'static str {
+/// The case of a status that HTTP itself gave rise to.
+fn http_case(status: Status) -> Case {
     match status {
-        Status::NotImplemented | Status::HttpVersionNotSupported => "not implemented",
-        Status::ServiceUnavailable => "unavailable",
-        Status::InternalServerError => "internal error",
-        _ => "invalid",
+        Status::ContentTooLarge => Case::BodyTooLarge,
+        Status::UriTooLong => Case::LongTarget,
+        Status::ExpectationFailed => Case::Expectation,
+        Status::RequestHeaderFieldsTooLarge => Case::LongHead,
+        Status::NotImplemented => Case::Foreign,
+        Status::HttpVersionNotSupported => Case::Version,
+        _ => Case::Framing,
     }
 }
 
@@ -274,37 +381,19 @@ fn lines_message(errors: &[LineError], texts: &[String], more: bool) -> String {
     message
 }
 
-/// `partial write: <first reason> dropped=<n>`; a reason of the schema wins over retention.
-fn partial_message(rejects: &Rejects, retention: Option<Duration>) -> String {
-    let mut reason = String::new();
-    if let Some(schema) = &rejects.schema {
-        reason = schema.to_string();
-    } else if let Some(expired) = &rejects.expired {
-        let _ = write!(
-            reason,
-            "dropped {} points outside retention policy of duration {} - oldest point {} at {}, newest point at {} dropped \
-             because they violate the retention policy's lower bound",
-            expired.points,
-            go_duration(retention.unwrap_or_default()),
-            expired.measurement,
-            rfc3339(expired.oldest_ns),
-            rfc3339(expired.newest_ns),
-        );
-    } else if let Some(time) = &rejects.time_field {
-        reason = time.to_string();
+/// `partial write: <first reason> dropped=<n>`.
+fn partial_message(rejects: &Rejects, ages: Option<&Ages>) -> String {
+    format!("partial write: {} dropped={}", first_reason(rejects, ages), rejects.dropped)
+}
+
+/// A reason of the schema goes before retention.
+fn first_reason(rejects: &Rejects, ages: Option<&Ages>) -> String {
+    match (&rejects.schema, ages, &rejects.time_field) {
+        (Some(schema), ..) => schema.to_string(),
+        (None, Some(ages), _) => ages.to_string(),
+        (None, None, Some(time)) => time.to_string(),
+        (None, None, None) => String::new(),
     }
-    format!("partial write: {reason} dropped={}", rejects.dropped)
-}
-
-/// A duration as InfluxDB writes it: `72h0m0s`.
-fn go_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-fn rfc3339(ns: i64) -> String {
-    // jiff spans the years -9999 to 9999, i64 nanoseconds 1677 to 2262.
-    jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
 }
 
 /// A header's worth of `text`: one line, at most 1024 bytes.
@@ -319,6 +408,7 @@ fn header_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::answers::ANSWERS;
     use super::*;
     use crate::line::ErrorKind;
 
@@ -331,7 +421,83 @@ mod tests {
         assert_eq!(json["code"], "invalid");
         assert_eq!(json["line"], 3);
         assert_eq!(json["message"], "unable to parse 'm \"x\"': missing fields (line 3)");
-        assert!(json["error"].as_str().unwrap().contains("partial write: unable to parse"));
+        // v1's clients take "partial write" for lines that were kept.
+        assert_eq!(json["error"], json["message"]);
+        assert_eq!(json["lines"], serde_json::json!([{ "line": 3, "error": "missing fields" }]));
+        assert_eq!((&json["op"], &json["err"]), (&"write/parse".into(), &"missing fields".into()));
+    }
+
+    /// One refusal of each kind.
+    fn refusals() -> Vec<Refusal> {
+        let http = [
+            HttpError::HostMissing,
+            HttpError::TargetTooLong { bytes_max: 1 },
+            HttpError::BodyTooLarge { declared: None, bytes_max: 1 },
+            HttpError::Expectation { value: "x".into() },
+            HttpError::HeadTooLarge { bytes_max: 1 },
+            HttpError::TransferEncoding { value: "x".into() },
+            HttpError::Version { version: "x".into() },
+        ];
+        let gzip = [GzipError::TooLarge { bytes_max: 7 }, GzipError::NoMemory, GzipError::Empty];
+        let line = LineError { line: 3, start: 0, end: 1, kind: ErrorKind::MissingFields };
+        let mut refusals = vec![
+            Refusal::NotFound,
+            Refusal::Method { allow: "POST" },
+            Refusal::NoCredentials,
+            Refusal::Unauthorized { why: "the token is unknown" },
+            Refusal::NoBucket { name: "b".into() },
+            Refusal::Quota { retry_after_seconds: 7 },
+            Refusal::LengthRequired,
+            Refusal::TooManyConnections { connections_max: 1 },
+            Refusal::MissingDb,
+            Refusal::MissingBucket,
+            Refusal::Precision { given: "x".into(), accepted: "s" },
+            Refusal::Encoding { given: "br".into() },
+            Refusal::Lines { errors: vec![line], texts: vec!["m".into()], more: true },
+            Refusal::Partial { rejects: Box::default(), lines: Vec::new(), ages: None },
+            Refusal::Timeout,
+            Refusal::TooManyBirths { bytes_max: 7 },
+            Refusal::Overloaded { retry_after_seconds: 7 },
+            Refusal::LogFull { retry_after_seconds: 7 },
+            Refusal::TooLargeForLog { bytes_max: 7 },
+            Refusal::Poisoned { reason: "it broke".into(), in_flight: true },
+            Refusal::Recovering,
+            Refusal::Publish { reason: "it broke".into() },
+        ];
+        refusals.extend(http.map(Refusal::Http));
+        refusals.extend(gzip.map(Refusal::Gzip));
+        refusals
+    }
+
+    #[test]
+    fn every_refusal_has_its_row() {
+        let mut told = Vec::new();
+        for refusal in refusals() {
+            let row = refusal.case().answer();
+            let response = refusal.response();
+            assert_eq!((response.status, response.close), (row.status, row.close), "{refusal:?}");
+            let names: Vec<&str> = response.headers.iter().map(|(name, _)| *name).skip(2).collect();
+            assert_eq!(names, row.headers, "{refusal:?}");
+            assert!(response.headers.iter().all(|(_, value)| !value.is_empty()), "{refusal:?}");
+            let json: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+            assert_eq!((&json["code"], json["op"].as_str().unwrap_or("")), (&row.code.into(), row.op), "{refusal:?}");
+            let message = json["message"].as_str().unwrap();
+            assert!(!message.is_empty(), "{refusal:?}");
+            // A maximum that is exceeded is named.
+            assert!(response.status != Status::ContentTooLarge || message.contains(['1', '7']), "{message}");
+            told.push(row);
+        }
+        for row in ANSWERS.iter().filter(|row| row.status.is_error()) {
+            assert!(told.contains(&row), "no refusal leads to {row:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_told_when_there_will_be_room() {
+        for refusal in [Refusal::Overloaded { retry_after_seconds: 2 }, Refusal::LogFull { retry_after_seconds: 2 }] {
+            let response = refusal.after(17).response();
+            assert!(response.headers.contains(&("Retry-After", "17".to_owned())), "{response:?}");
+        }
     }
 
     #[test]

@@ -10,16 +10,19 @@ use super::keeper::Keeper;
 use super::params::Params;
 use super::query::Query;
 use super::ready::Readiness;
+use super::reject_log::{RejectLine, RejectLog};
+use super::rejects::{KEPT_MAX, Refused, RejectQueue};
 use super::route::Route;
-use super::{VERSION_HEADER, params};
+use super::trace::Caller;
+use super::{VERSION_HEADER, cors, params, rejects};
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::Catalog;
 use crate::config::{Config, Simd};
 use crate::decode::{Gunzip, GzipError};
-use crate::http::{Error as HttpError, Head, Response, Status};
+use crate::http::{Error as HttpError, Head, Method, Response, Status};
 use crate::line::{self, Kernel, Padded, Precision};
 use crate::metrics::Metrics;
-use crate::table::{Committed, Rejects, Rules, SealedTable, Tables, Writer};
+use crate::table::{Committed, Rules, SealedTable, Tables, Writer};
 use crate::wal::Wal;
 
 /// What all shards share.
@@ -34,6 +37,16 @@ pub struct Context {
     pub readiness: Arc<Readiness>,
     /// `None`: authentication is off.
     pub gate: Option<Arc<Gate>>,
+    /// Where a bucket keeps its refused lines.
+    pub rejects: Option<RejectQueue>,
+}
+
+impl Context {
+    /// The queue for the refused lines of a bucket, if it keeps them.
+    fn rejects_of(&self, bucket: &str) -> Option<&RejectQueue> {
+        let keeps = || self.config.buckets.settings(bucket).is_some_and(|settings| settings.rejects);
+        self.rejects.as_ref().filter(|_| keeps())
+    }
 }
 
 /// What is to be done with a request whose head is complete.
@@ -82,9 +95,11 @@ impl Outcome {
         Self::Reply { response, position: 0 }
     }
 
-    fn refused(refusal: Refusal) -> Self {
+    fn refused(refusal: Refusal, context: &Context) -> Self {
         match refusal {
-            Refusal::Overloaded { .. } | Refusal::LogFull { .. } => Self::Busy(refusal.response()),
+            Refusal::Overloaded { .. } | Refusal::LogFull { .. } => {
+                Self::Busy(refusal.after(retry_after_seconds(context)).response())
+            }
             refusal => Self::reply(refusal.response()),
         }
     }
@@ -132,6 +147,7 @@ pub struct Ingest {
     gunzip_memory: Reservation,
     /// `None`: authentication is off.
     door: Option<Door>,
+    reject_log: RejectLog,
 }
 
 impl Ingest {
@@ -139,7 +155,7 @@ impl Ingest {
         let tables = Tables::new(&context.budget);
         let gunzip_memory = Reservation::new(&context.budget, Consumer::Bodies);
         let door = context.gate.clone().map(Door::new);
-        Self { context, tables, gunzip: None, gunzip_memory, door }
+        Self { context, tables, gunzip: None, gunzip_memory, door, reject_log: RejectLog::default() }
     }
 
     /// Judges a request by its head alone: path, credentials, method, parameters, encoding, permission, quota, in this order.
@@ -154,6 +170,9 @@ impl Ingest {
     }
 
     fn judge(&self, head: &Head) -> Result<Admit, Refusal> {
+        if head.method == Method::Options {
+            return cors::options(head).map(Admit::Reply).ok_or(Refusal::NotFound);
+        }
         let route = Route::of(&head.path).ok_or(Refusal::NotFound)?;
         let client = match &self.door {
             Some(door) if route.needs_token() => door.identify(head)?,
@@ -190,8 +209,8 @@ impl Ingest {
     }
 
     /// Answers a request whose body is complete.
-    pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
-        let outcome = self.work(plan, body, stamp);
+    pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp, caller: Caller<'_>) -> Outcome {
+        let outcome = self.work(plan, body, stamp, caller);
         // One that is busy runs again.
         if !matches!(outcome, Outcome::Busy(_)) {
             plan.client.sent(body.len());
@@ -199,27 +218,38 @@ impl Ingest {
         outcome
     }
 
-    fn work(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp) -> Outcome {
+    fn work(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp, caller: Caller<'_>) -> Outcome {
         match &plan.work {
             Work::Flush if !self.context.keeper.is_open() => Outcome::reply(Refusal::Recovering.response()),
             Work::Flush => Outcome::Flush,
             Work::Query(query) => match query.run(&self.context, &plan.client, body) {
                 Ok((response, position)) => Outcome::Reply { response, position },
-                Err(refusal) => Outcome::refused(refusal),
+                Err(refusal) => Outcome::refused(refusal, &self.context),
             },
             Work::Write { params, gzip } => match self.write(params, *gzip, body, stamp) {
                 Ok(Written { position, partial: None }) => {
                     Outcome::Reply { response: Response::empty(Status::NoContent), position }
                 }
                 Ok(Written { position, partial: Some(refusal) }) => {
-                    self.tables.forget_if_empty(&params.bucket);
+                    self.refused(&params.bucket, &refusal, stamp, caller);
                     Outcome::Reply { response: refusal.response(), position }
                 }
                 Err(refusal) => {
-                    self.tables.forget_if_empty(&params.bucket);
-                    Outcome::refused(refusal)
+                    self.refused(&params.bucket, &refusal, stamp, caller);
+                    Outcome::refused(refusal, &self.context)
                 }
             },
+        }
+    }
+
+    /// Tidies up behind a write that was not taken whole, and sees to it that its lines stay in sight.
+    #[cold]
+    fn refused(&mut self, bucket: &str, refusal: &Refusal, stamp: Stamp, caller: Caller<'_>) {
+        self.tables.forget_if_empty(bucket);
+        for (reason, lines) in refusal.reasons() {
+            self.context.metrics.rejected(bucket, reason, lines);
+            let line = RejectLine { bucket, reason, lines, first: refusal.first(reason).unwrap_or_default() };
+            self.reject_log.tell(line, stamp.now_ns, caller);
         }
     }
 
@@ -241,7 +271,8 @@ impl Ingest {
 
     /// The answer to a request that there is no memory to receive.
     pub fn overloaded(&self) -> Response {
-        Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS }.response()
+        let retry_after_seconds = retry_after_seconds(&self.context);
+        Refusal::Overloaded { retry_after_seconds }.response()
     }
 
     /// The answer to a connection above the `connections_max` that the node takes.
@@ -349,7 +380,7 @@ const TIGHT_SHARE: usize = 4;
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// When a client should come back after a lack of memory or log: the lake frees it within a few flushes.
+/// When a client should come back while nobody knows how fast memory and log become free.
 pub const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// Whether the body is compressed by gzip, the only coding that is known.
@@ -365,6 +396,17 @@ fn is_gzip(head: &Head) -> Result<bool, Refusal> {
 fn query_of(head: &Head) -> Result<Query, Refusal> {
     let has_body = head.chunked || head.content_length.is_some_and(|bytes| bytes > 0);
     Query::of(head, has_body && is_gzip(head)?)
+}
+
+/// The longest that a client is sent away for: a lake that is slow now may not stay so.
+const RETRY_AFTER_SECONDS_MAX: u64 = 60;
+
+/// When a client should come back after a lack of memory or log: when the lake has published what is in memory, which frees both.
+fn retry_after_seconds(context: &Context) -> u64 {
+    let waiting = [Consumer::OpenTables, Consumer::SealedParts].map(|consumer| context.budget.held_by(consumer));
+    let drain_time = context.metrics.drain_time(waiting.iter().sum());
+    let seconds = drain_time.map_or(RETRY_AFTER_SECONDS, |time| time.as_secs().saturating_add(1));
+    seconds.min(RETRY_AFTER_SECONDS_MAX)
 }
 
 fn ping(query: &str) -> Response {
@@ -399,6 +441,10 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
         let Some(mut writer) = tables.writer(&params.bucket, &context.catalog, rules, lines.len()) else {
             return Err(overloaded);
         };
+        let queue = context.rejects_of(&params.bucket);
+        if queue.is_some() {
+            writer.list(KEPT_MAX);
+        }
         match line::parse(lines, options, &mut writer) {
             line::Outcome::Complete { points: 0 } => return Ok(Written { position: 0, partial: None }),
             line::Outcome::Complete { points } => {
@@ -408,10 +454,17 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
                 let mut place = context.keeper.place(request, stamp.epoch, writer.births_bytes_max())?;
                 // A field has got another type from another shard meanwhile: judge again by what is known now.
                 let Ok(committed) = writer.commit(&mut place) else { continue };
-                let partial = account(context, lines, points, committed, retention);
+                let partial = account(context, lines, points, committed, &rules);
+                if let (Some(queue), Some(Refusal::Partial { lines: refused, .. })) = (queue, &partial) {
+                    queue.keep(&params.bucket, stamp.now_ns, params.precision, refused, lines.as_bytes());
+                }
                 return Ok(Written { position: place.position(), partial });
             }
             line::Outcome::Bad { errors, more } => {
+                if let Some(queue) = queue {
+                    let refused: Vec<Refused> = errors.iter().map(Refused::syntax).collect();
+                    queue.keep(&params.bucket, stamp.now_ns, params.precision, &refused, lines.as_bytes());
+                }
                 let texts = errors.iter().map(|error| line::echo(&lines.as_bytes()[error.start..error.end])).collect();
                 return Err(Refusal::Lines { errors, texts, more });
             }
@@ -450,28 +503,17 @@ pub fn line_options(kernel: Kernel, precision: Precision, received_ns: i64) -> l
 }
 
 /// Counts what was written, and says what was not.
-fn account(
-    context: &Context,
-    body: Padded<'_>,
-    lines: u64,
-    committed: Committed,
-    retention: Option<Duration>,
-) -> Option<Refusal> {
+fn account(context: &Context, body: Padded<'_>, points: u64, committed: Committed, rules: &Rules) -> Option<Refusal> {
     let metrics = &context.metrics;
-    metrics.lines.inc_by(lines);
+    metrics.lines.inc_by(points);
     metrics.points.inc_by(committed.points);
     metrics.bytes.inc_by(body.len() as u64);
     if committed.rejects.is_empty() {
         return None;
     }
-    count_rejects(metrics, &committed.rejects);
-    Some(Refusal::Partial { rejects: Box::new(committed.rejects), retention })
-}
-
-fn count_rejects(metrics: &Metrics, rejects: &Rejects) {
-    let expired = rejects.expired.as_ref().map_or(0, |expired| expired.points);
-    metrics.dropped("retention", expired);
-    metrics.dropped("schema", rejects.dropped - expired);
+    let rejects = Box::new(committed.rejects);
+    let (lines, ages) = rejects::find(body.as_bytes(), &rejects, rules.retention, rules.time_ns_min);
+    Some(Refusal::Partial { rejects, lines, ages })
 }
 
 /// Points before this are too old.

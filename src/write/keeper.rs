@@ -57,7 +57,7 @@ impl Keeper {
             Some(Keeping::Memory(requests)) => Ok(Place::Memory(requests)),
             Some(Keeping::Log(wal)) => {
                 let bytes = request[0].len() + request[1].len() + births_bytes;
-                let space = wal.reserve(bytes, 1 + usize::from(births_bytes > 0)).map_err(refusal)?;
+                let space = wal.reserve(bytes, 1 + usize::from(births_bytes > 0)).map_err(|room| refusal(room, wal))?;
                 Ok(Place::Log { space, request, epoch, position: 0 })
             }
         }
@@ -72,7 +72,7 @@ impl Keeper {
             None => Err(Refusal::Recovering),
             Some(Keeping::Memory(requests)) => Ok(Place::Memory(requests)),
             Some(Keeping::Log(wal)) => {
-                let space = wal.reserve(births_bytes, 1).map_err(refusal)?;
+                let space = wal.reserve(births_bytes, 1).map_err(|room| refusal(room, wal))?;
                 Ok(Place::Log { space, request: [&[], &[]], epoch: 0, position: 0 })
             }
         }
@@ -115,11 +115,11 @@ impl Journal for Place<'_> {
     }
 }
 
-fn refusal(room: NoRoom) -> Refusal {
+fn refusal(room: NoRoom, wal: &Wal) -> Refusal {
     match room {
         NoRoom::Memory => Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS },
         NoRoom::Disk => Refusal::LogFull { retry_after_seconds: RETRY_AFTER_SECONDS },
-        NoRoom::TooLarge => Refusal::TooLargeForLog,
+        NoRoom::TooLarge => Refusal::TooLargeForLog { bytes_max: wal.record_bytes_max() },
         NoRoom::Poisoned(reason) => Refusal::Poisoned { reason, in_flight: false },
     }
 }

@@ -1,7 +1,9 @@
 //! One request's data plane: from a complete head and body to an answer, in one synchronous call on the shard's thread.
 
+mod answers;
 mod auth;
 mod buckets;
+mod cors;
 mod entry;
 mod error;
 mod ingest;
@@ -10,16 +12,23 @@ mod params;
 pub mod query;
 mod quota;
 mod ready;
+mod reject_log;
+mod rejects;
 mod replay;
 mod route;
+mod trace;
 
+pub use answers::{ANSWERS, Answer};
 pub use auth::{Client, Gate, ReloadError};
+pub use cors::is_open as is_open_to_pages;
 pub use error::Refusal;
 pub use ingest::{Admit, Context, Ingest, Outcome, Plan, Stamp, kernel};
 pub use keeper::{Keeper, Keeping};
 pub use ready::Readiness;
+pub use rejects::RejectQueue;
 pub use replay::{Replay, ReplayError};
 pub use route::Route;
+pub use trace::{Caller, TraceId};
 
 pub use crate::line::{PADDING, Padded};
 

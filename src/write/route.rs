@@ -36,12 +36,18 @@ impl Route {
     /// The methods of the endpoint, as `Allow` lists them.
     pub const fn allow(self) -> &'static str {
         match self {
-            Self::WriteV1 | Self::WriteV2 | Self::Flush => "POST",
-            Self::Query => "GET, POST",
-            Self::Ping | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
+            Self::WriteV1 | Self::WriteV2 | Self::Flush => "POST, OPTIONS",
+            Self::Query => "GET, POST, OPTIONS",
+            Self::Ping | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
         }
     }
 
+    /// Whether pages of other origins may use it.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::WriteV1 | Self::WriteV2 | Self::Ping)
+    }
+
+    /// Whether the endpoint takes the method; `OPTIONS`, which each of them has, is answered before.
     pub const fn allows(self, method: Method) -> bool {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush => matches!(method, Method::Post),

@@ -55,7 +55,7 @@ fn errors_have_one_shape() {
             "failure writing points to database: partial write: field type conflict: ",
             "partial write: field type conflict: ",
         ),
-        ("POST", "/write?db=d", "", "m", 400, "invalid", "unable to parse 'm': missing fields", "partial write: "),
+        ("POST", "/write?db=d", "", "m", 400, "invalid", "unable to parse 'm': missing fields", "unable to parse 'm'"),
     ];
     for (method, target, headers, body, status, code, message, error) in cases {
         let mut client = node.connect();

@@ -1,6 +1,8 @@
 //! All integration tests in one binary: of the library, and of the program as it is run.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "lake")]
+mod answers;
 mod architecture;
 #[cfg(feature = "lake")]
 mod auth;

@@ -7,7 +7,7 @@ use ringest::catalog::Catalog;
 use ringest::line::grammar::STRING_BYTES_MAX;
 use ringest::line::naive::{self, Value};
 use ringest::line::{Kernel, Outcome, Precision};
-use ringest::table::{Committed, Presence, Rejects, Rows, Rules, SealedTable, Tables, Unlogged, Values};
+use ringest::table::{Committed, LISTED_MAX, Presence, Rejects, Rows, Rules, SealedTable, Tables, Unlogged, Values};
 
 use super::line::parse;
 
@@ -98,13 +98,16 @@ fn write(
     panic!("a request alone conflicts at most once for each of the two shards");
 }
 
-/// Points, dropped, dropped for age, whether a schema reject and a `time` field are named.
-type Summary = (u64, u64, u64, bool, bool);
+/// Points, dropped, dropped for age, whether a schema reject and a `time` field are named, and which points are listed.
+type Summary = (u64, u64, u64, bool, bool, Vec<u64>);
 
 fn summary(committed: &Committed) -> Summary {
-    let Rejects { dropped, expired, schema, time_field } = &committed.rejects;
+    let rejects = &committed.rejects;
+    let Rejects { dropped, expired, schema, time_field, listed, .. } = rejects;
     let old = expired.as_ref().map_or(0, |expired| expired.points);
-    (committed.points, *dropped, old, schema.is_some(), time_field.is_some())
+    assert_eq!(listed.len() as u64, rejects.lines().min(LISTED_MAX as u64));
+    let ordinals = listed.iter().map(|listed| listed.ordinal).collect();
+    (committed.points, *dropped, old, schema.is_some(), time_field.is_some(), ordinals)
 }
 
 impl Model {
@@ -114,25 +117,31 @@ impl Model {
             return None;
         }
         let mut summary: Summary = Default::default();
-        for point in parsed.points {
+        for (ordinal, point) in (0..).zip(parsed.points) {
             let time = point.time.unwrap_or(NOW_NS);
             if time_ns_min.is_some_and(|min| time < min) {
                 summary.1 += 1;
                 summary.2 += 1;
+                summary.5.push(ordinal);
                 continue;
             }
             let Some(fields) = self.fields(&point) else {
                 summary.1 += 1;
                 summary.3 = true;
+                summary.5.push(ordinal);
                 continue;
             };
             summary.0 += 1;
-            summary.4 |= point.fields.iter().any(|(name, _)| name == "time");
+            if point.fields.iter().any(|(name, _)| name == "time") {
+                summary.4 = true;
+                summary.5.push(ordinal);
+            }
             let table = &point.measurement;
             self.tags.extend(point.tags.iter().map(|(key, _)| (table.clone(), key.clone())));
             let row = (point.tags.into_iter().collect(), time, fields);
             self.rows.entry((shard, table.clone())).or_default().push((request, row));
         }
+        summary.5.truncate(LISTED_MAX);
         Some(summary)
     }
 

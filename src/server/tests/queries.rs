@@ -10,7 +10,7 @@ fn ask(shard: &Shard, query: &str) -> Outcome {
     assert!(matches!(state.advance(&mut head), Ok(Event::Head)));
     let Admit::Read(plan) = shard.ingest.borrow_mut().admit(state.head()) else { panic!("the head is refused") };
     let stamp = Stamp { now_ns: now_ns(), epoch: shard.follow_epoch() };
-    shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut Vec::new()), stamp)
+    shard.ingest.borrow_mut().run(&plan, Padded::from_vec(&mut Vec::new()), stamp, Caller::default())
 }
 
 /// Status, body, and what must be durable before they are sent.

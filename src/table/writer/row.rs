@@ -11,7 +11,7 @@ use crate::line::{End, ExpectedField, FIELD_KEY_ESCAPES, FieldName, Rest, Row, S
 use crate::table::NONE;
 use crate::table::column::Value;
 use crate::table::open::{FieldSlot, OpenTable};
-use crate::table::reject::{Expired, SchemaReject};
+use crate::table::reject::{Listed, SchemaReject};
 use crate::table::series::SeriesAt;
 
 /// Targets that are no field of the table: the field `time`, which no point may have, and a field that no one has met (its name is in
@@ -151,10 +151,9 @@ impl Row for TableRow<'_, '_> {
             expect_alike(self.table, self.written);
         }
         if self.time_field {
-            let measurement = self.table.name.clone();
-            request.rejects.time_field.get_or_insert(SchemaReject::TimeField { measurement });
+            self.leave_time_out(ordinal, time_ns);
         }
-        if request.starved { End::Stop } else { End::Written }
+        if self.request.starved { End::Stop } else { End::Written }
     }
 }
 
@@ -373,14 +372,27 @@ impl<'r, 'a> TableRow<'r, 'a> {
             self.request.pass_over(ordinal);
         } else {
             self.request.dropped.push(ordinal);
-            if expired {
-                self.request.remember_expired(time_ns, &self.table.name);
-            } else {
-                let time_field = || SchemaReject::TimeField { measurement: self.table.name.clone() };
-                self.request.rejects.schema.get_or_insert_with(|| reject.unwrap_or_else(time_field));
-            }
+            let reason = match expired {
+                true => None,
+                false => Some(reject.unwrap_or_else(|| self.time_reject())),
+            };
+            let Request { rejects, listed_max, .. } = &mut *self.request;
+            rejects.drop_point(Listed { ordinal, time_ns, reason }, *listed_max);
         }
         if self.request.starved { End::Stop } else { End::Refused }
+    }
+
+    /// The point is written without its field `time`.
+    #[cold]
+    #[inline(never)]
+    fn leave_time_out(&mut self, ordinal: u64, time_ns: i64) {
+        let reason = Some(self.time_reject());
+        let Request { rejects, listed_max, .. } = &mut *self.request;
+        rejects.leave_out(Listed { ordinal, time_ns, reason }, *listed_max);
+    }
+
+    fn time_reject(&self) -> SchemaReject {
+        SchemaReject::TimeField { measurement: self.table.name.clone() }
     }
 
     /// Takes the values of the point back.
@@ -416,21 +428,6 @@ impl Request<'_> {
         if ordinal + 1 == self.passed_over.end {
             self.next_verdict += 1;
             self.passed_over = self.verdict.runs().get(self.next_verdict).cloned().unwrap_or(NEVER);
-        }
-    }
-
-    fn remember_expired(&mut self, time_ns: i64, measurement: &str) {
-        let expired = self.rejects.expired.get_or_insert_with(|| Expired {
-            points: 0,
-            oldest_ns: time_ns,
-            newest_ns: time_ns,
-            measurement: measurement.into(),
-        });
-        expired.points += 1;
-        expired.newest_ns = expired.newest_ns.max(time_ns);
-        if time_ns < expired.oldest_ns {
-            expired.oldest_ns = time_ns;
-            expired.measurement = measurement.into();
         }
     }
 }
