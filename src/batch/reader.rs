@@ -37,6 +37,9 @@ enum Parsed {
     Bad(Bad),
 }
 
+/// Lines that are looked at together when bad ones are left out.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// Bad lines in order; `more`: there are others behind.
 struct Bad {
     errors: Vec<LineError>,
@@ -166,23 +169,34 @@ impl Reader {
 
     /// A padded copy of `body` in which bad lines are blank, so that all others keep their place; and how many there are.
     ///
-    /// The parser lists so many bad lines at once and stops where it has found one more, so the rest is read again behind each list.
+    /// The parser lists so many bad lines at once and stops where it has found one more, so the rest is read again behind each list; in pieces,
+    /// because each time it looks at the whole of what it gets.
     fn without_bad_lines(&mut self, body: &[u8], options: line::Options, first: Bad) -> Result<(Vec<u8>, u64), Error> {
         let mut copy = body.to_vec();
         copy.resize(body.len() + PADDING, 0);
-        let (mut from, mut count) = (0, 0);
-        let Bad { mut errors, mut more } = first;
-        loop {
-            count += errors.len() as u64;
-            errors.iter().for_each(|error| blank(&mut copy[from + error.start..from + error.end]));
-            let Some(last) = errors.last().filter(|_| more) else { return Ok((copy, count)) };
-            from += last.end;
-            let rest = Padded::new(&copy[from..], body.len() - from).expect("the copy has its padding");
-            (errors, more) = match self.parse(rest, options, false)? {
-                Parsed::Bad(Bad { errors, more }) => (errors, more),
-                Parsed::Taken { .. } => (Vec::new(), false),
-            };
+        let mut count = first.errors.len() as u64;
+        first.errors.iter().for_each(|error| blank(&mut copy[error.start..error.end]));
+        let Some(last) = first.errors.last().filter(|_| first.more) else { return Ok((copy, count)) };
+        let mut from = last.end;
+        while from < body.len() {
+            let len = piece_len(&body[from..]);
+            let mut piece = body[from..from + len].to_vec();
+            piece.resize(len + PADDING, 0);
+            let mut at = 0;
+            loop {
+                let rest = Padded::new(&piece[at..], len - at).expect("the piece has its padding");
+                let Parsed::Bad(Bad { errors, more }) = self.parse(rest, options, false)? else { break };
+                let start = from + at;
+                errors.iter().for_each(|error| blank(&mut copy[start + error.start..start + error.end]));
+                count += errors.len() as u64;
+                at += errors.last().map_or(len, |last| last.end);
+                if !more {
+                    break;
+                }
+            }
+            from += len;
         }
+        Ok((copy, count))
     }
 
     /// What is to be said of a body that was taken.
@@ -238,6 +252,19 @@ impl Reader {
             _ => None,
         }
     }
+}
+
+/// Length of some whole lines at the start of `rest`.
+fn piece_len(rest: &[u8]) -> usize {
+    let mut most = PIECE_BYTES;
+    while most < rest.len() {
+        let len = line::complete_len(&rest[..most]);
+        if len > 0 {
+            return len;
+        }
+        most *= 2;
+    }
+    rest.len()
 }
 
 fn bad_lines(body: &[u8], errors: &[LineError]) -> Vec<Rejected> {

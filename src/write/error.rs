@@ -455,6 +455,7 @@ mod tests {
             Refusal::Encoding { given: "br".into() },
             Refusal::Lines { errors: vec![line], texts: vec!["m".into()], more: true },
             Refusal::Partial { rejects: Box::default(), lines: Vec::new(), ages: None },
+            Refusal::Query { reason: "it is none".into() },
             Refusal::Timeout,
             Refusal::TooManyBirths { bytes_max: 7 },
             Refusal::Overloaded { retry_after_seconds: 7 },

@@ -44,7 +44,7 @@ impl Route {
 
     /// Whether pages of other origins may use it.
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::WriteV1 | Self::WriteV2 | Self::Ping)
+        matches!(self, Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Ping)
     }
 
     /// Whether the endpoint takes the method; `OPTIONS`, which each of them has, is answered before.

@@ -218,6 +218,36 @@ fn a_token_writes_where_its_patterns_say() {
     assert_eq!(buckets, ["exact", "telegraf", "telegraf%2Fweek", "telegraf2"]);
 }
 
+/// `/query` creates what the token may write, and shows what it may read or write.
+#[test]
+fn queries_reach_as_far_as_the_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = create(dir.path(), "writer", &["--write", "a*"]);
+    let reader = create(dir.path(), "reader", &["--read", "b"]);
+    let all = create(dir.path(), "all", &["--write", "*"]);
+    let node = Node::start_in(dir, &REQUIRED);
+    let query = |token: &str, statement: &str| {
+        let target = format!("/query?q={}", statement.replace(' ', "+"));
+        let answer = ask(&mut node.connect(), &target, &format!("Authorization: Token {token}\r\n"), "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["results"][0].clone()
+    };
+    expect_code(&ask(&mut node.connect(), "/query?q=SHOW+DATABASES", "", ""), 403, "forbidden");
+    let unknown = "Authorization: Token 0123456789ab.unknown\r\n";
+    expect_code(&ask(&mut node.connect(), "/query?q=SHOW+DATABASES", unknown, ""), 401, "unauthorized");
+    for (token, name, may) in [(&writer, "a1", true), (&writer, "b", false), (&reader, "b", false), (&all, "b", true)] {
+        let result = query(token, &format!("CREATE DATABASE {name}"));
+        assert_eq!(result["error"].is_null(), may, "{name}: {result}");
+    }
+    for (token, shown) in [(&writer, &["a1"][..]), (&reader, &["b"]), (&all, &["a1", "b"])] {
+        let values = query(token, "SHOW DATABASES")["series"][0]["values"].clone();
+        let names: Vec<&str> = values.as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
+        assert_eq!(names, shown);
+    }
+    let hidden = query(&reader, "SHOW RETENTION POLICIES ON a1");
+    assert!(hidden["error"].as_str().unwrap().contains("database not found"), "{hidden}");
+}
+
 /// Says that it is over, also when a test fails.
 struct Over<'a>(&'a AtomicBool);
 

@@ -182,7 +182,7 @@ fn queries_that_cannot_be_read_are_400() {
     }
     let many = "SHOW+DATABASES;".repeat(33);
     assert_eq!(node.request("GET", &format!("/query?q={many}"), b"").status, 400);
-    assert_eq!(node.request("DELETE", "/query?q=SHOW+DATABASES", b"").header("Allow"), Some("GET, POST"));
+    assert_eq!(node.request("DELETE", "/query?q=SHOW+DATABASES", b"").header("Allow"), Some("GET, POST, OPTIONS"));
     let large = vec![b'x'; (64 << 10) + 1];
     let answer = node.request("POST", "/query", &large);
     assert_eq!((answer.status, &answer.json()["code"]), (413, &"invalid".into()), "{answer:?}");

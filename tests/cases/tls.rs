@@ -329,7 +329,7 @@ fn certificates_are_read_anew() {
 
     let renewed = write_pair(identity.dir.path());
     node.signal("HUP");
-    node.wait_for_log("are read anew");
+    node.wait_for_log("are read again");
     // Not even the memory of an old session gets past the new certificate.
     let told = refusal(node.address(), &old_trust);
     assert!(told.contains("certificate"), "{told}");
@@ -355,7 +355,7 @@ fn certificates_are_read_anew() {
 fn a_plain_node_survives_sighup() {
     let mut node = Node::start(&[]);
     node.signal("HUP");
-    node.wait_for_log("nothing to read anew");
+    node.wait_for_log("nothing to read again");
     assert_eq!(node.write("d", LINE).status, 204);
 }
 
