@@ -260,7 +260,7 @@ impl Parser {
         let (path, query) = split.map_or((local, &[][..]), |at| (&local[..at], &local[at + 1..]));
         let path = if path.is_empty() && local.len() < target.len() { b"/" } else { path };
         if path.first() != Some(&b'/') && target != b"*" {
-            return Err(Error::TargetForm { target: quote(target) });
+            return Err(Error::TargetForm { target: quote(before_query(target)) });
         }
         push_lossy(&mut self.head.path, path);
         push_lossy(&mut self.head.query, query);
@@ -430,8 +430,13 @@ fn explain(error: httparse::Error, bytes: &[u8], headers_max: usize) -> Error {
         {
             Error::Version { version: quote(version) }
         }
-        _ => Error::RequestLine { line: quote(line) },
+        // What stands behind a '?' may be a password.
+        _ => Error::RequestLine { line: quote(before_query(line)) },
     }
+}
+
+fn before_query(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(b'?', text).unwrap_or(text.len())]
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
         Some(Greeting::PlainOnTls) => conn.refuse_plain().await,
         None => return,
     };
+    conn.charge_what_broke_off();
     if connection.stream.is_secured() {
         conn.wait(Wait::End);
         Box::pin(connection.stream.say_goodbye()).await;
@@ -519,6 +520,13 @@ impl Conn<'_> {
         };
         if self.connection.waits() != wait {
             self.wait(wait);
+        }
+    }
+
+    /// A body that is refused or left in its midst has been received so far.
+    fn charge_what_broke_off(&self) {
+        if let Some(Work::Run(plan)) = &self.work {
+            plan.broke_off(self.buf.filled().saturating_sub(self.start));
         }
     }
 

@@ -50,7 +50,7 @@ enum Connection {
 
 answers! {
     GoOn: Continue, "", "", [], Keep, "a body is awaited behind `Expect: 100-continue`";
-    Told: Ok, "", "", [], Keep, "`/health`, `/ready`, `/metrics`, `/ping?verbose=true`";
+    Told: Ok, "", "", [], Keep, "`/health`, `/ready`, `/metrics`, `/ping?verbose=true`; `/query`, also where a statement failed";
     Done: NoContent, "", "", [], Keep, "the write was taken whole; the flush is published; `/ping`; `OPTIONS`";
     Framing: BadRequest, "invalid", "http/read", [], Close, "the request is not HTTP as RFC 9112 has it";
     MissingDb: BadRequest, "invalid", "write/parameters", [], Keep, "`db` is missing or empty";
@@ -66,7 +66,7 @@ answers! {
     Method: MethodNotAllowed, "method not allowed", "route", ["Allow"], Keep, "the path has not this method; `Allow` lists those that it has";
     Late: RequestTimeout, "invalid", "http/read", [], Close, "head or body did not arrive in time";
     NoLength: LengthRequired, "invalid", "http/read", [], Close, "a write has neither `Content-Length` nor `Transfer-Encoding: chunked`";
-    BodyTooLarge: ContentTooLarge, "invalid", "", [], Close, "the body is larger than `max-body-size`; the message names the maximum";
+    BodyTooLarge: ContentTooLarge, "invalid", "", [], Close, "the body is larger than `max-body-size`, that of `/query` larger than 64 KiB; the message names the maximum";
     InflatedTooLarge: ContentTooLarge, "invalid", "", [], Keep, "the body is larger than that once it is decompressed";
     TooManyBirths: ContentTooLarge, "invalid", "", [], Keep, "the body brings more new measurements, columns and series than an idle node has memory for";
     TooLargeForLog: ContentTooLarge, "invalid", "", [], Keep, "the body, with what is new in it, is larger than a segment of the log";

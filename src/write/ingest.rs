@@ -70,6 +70,11 @@ impl Plan {
     pub fn is_write(&self) -> bool {
         matches!(self.work, Work::Write { .. })
     }
+
+    /// The body ends here, incomplete or too large, after so many bytes: they count like those of any other.
+    pub fn broke_off(&self, bytes: usize) {
+        self.client.sent(bytes);
+    }
 }
 
 #[derive(Debug)]
@@ -184,7 +189,11 @@ impl Ingest {
         let params = match route {
             Route::WriteV1 => Params::v1(&head.query, &self.context.config.buckets)?,
             Route::WriteV2 => Params::v2(&head.query)?,
-            Route::Query => return Ok(Admit::Read(Plan { work: Work::Query(query_of(head)?), client })),
+            Route::Query => {
+                let query = query_of(head)?;
+                client.check_quota()?;
+                return Ok(Admit::Read(Plan { work: Work::Query(query), client }));
+            }
             Route::Ping => return Ok(Admit::Reply(ping(&head.query))),
             Route::Health => return Ok(Admit::Reply(self.health())),
             Route::Ready => return Ok(Admit::Reply(self.ready())),
@@ -210,6 +219,8 @@ impl Ingest {
 
     /// Answers a request whose body is complete.
     pub fn run(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp, caller: Caller<'_>) -> Outcome {
+        // What is logged on the way belongs to the trace, where there is one.
+        let _span = caller.trace.map(|_| caller.span().entered());
         let outcome = self.work(plan, body, stamp, caller);
         // One that is busy runs again.
         if !matches!(outcome, Outcome::Busy(_)) {
@@ -455,7 +466,8 @@ fn insert(context: &Context, tables: &mut Tables, body: Body<'_>, stamp: Stamp) 
                 // A field has got another type from another shard meanwhile: judge again by what is known now.
                 let Ok(committed) = writer.commit(&mut place) else { continue };
                 let partial = account(context, lines, points, committed, &rules);
-                if let (Some(queue), Some(Refusal::Partial { lines: refused, .. })) = (queue, &partial) {
+                if let (Some(queue), Some(Refusal::Partial { lines: refused, rejects, .. })) = (queue, &partial) {
+                    context.metrics.rejects_lost.inc_by(rejects.lines().saturating_sub(refused.len() as u64));
                     queue.keep(&params.bucket, stamp.now_ns, params.precision, refused, lines.as_bytes());
                 }
                 return Ok(Written { position: place.position(), partial });

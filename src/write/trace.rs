@@ -28,6 +28,11 @@ impl Caller<'_> {
         self.trace.map_or("", TraceId::as_str)
     }
 
+    /// What log lines of the request stand in.
+    pub fn span(&self) -> tracing::Span {
+        tracing::info_span!("request", trace_id = self.trace_id(), request_id = self.request_id)
+    }
+
     /// One line per error that a client is told; nothing of the URL, which may hold a password.
     pub fn log_refusal(&self, status: Status) {
         let (request_id, trace_id) = (self.request_id, self.trace_id());

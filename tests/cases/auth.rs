@@ -494,6 +494,36 @@ fn a_quota_counts_chunked_and_refused_bodies_and_not_those_of_others() {
 }
 
 #[test]
+fn a_quota_counts_bodies_that_are_too_large_or_break_off_and_holds_for_queries() {
+    let dir = tempfile::tempdir().unwrap();
+    let [large, broken, asks] =
+        ["large", "broken", "asks"].map(|name| create(dir.path(), name, &["--write", "*", "--quota", "1KiB"]));
+    let node = Node::start_in(dir, &[&REQUIRED[..], &["--max-body-size", "1MB"]].concat());
+    let head = |token: &str, framing: &str| {
+        format!("POST /write?db=d HTTP/1.1\r\nHost: n\r\nAuthorization: Token {token}\r\n{framing}\r\n\r\n")
+    };
+    let mut client = node.connect();
+    client.send(head(&large, "Transfer-Encoding: chunked") + "200000\r\n" + &comment(1_100_000));
+    assert_eq!(client.answer().status, 413);
+    let is_in_debt = |token: &str| {
+        let give_up = std::time::Instant::now() + Duration::from_secs(10);
+        while write(&node, "/write?db=d", token) != 429 {
+            assert!(std::time::Instant::now() < give_up, "the bytes do not count");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    is_in_debt(&large);
+    let mut client = node.connect();
+    client.send(head(&broken, "Content-Length: 900000") + &comment(800_000));
+    drop(client);
+    is_in_debt(&broken);
+    assert_eq!(write(&node, "/write?db=d", &asks), 204);
+    let credentials = format!("Authorization: Token {asks}\r\n");
+    assert_eq!(ask(&mut node.connect(), "/write?db=d", &credentials, &comment(30_000)).status, 204);
+    assert_eq!(ask(&mut node.connect(), "/query?q=SHOW+DATABASES", &credentials, "").status, 429);
+}
+
+#[test]
 fn beyond_loopback_without_auth_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let serve = |args: &[&str]| {
