@@ -298,10 +298,7 @@ impl Known {
             let known = entry.fields.get(field.name).map(|ordinal| entry.table.fields[*ordinal as usize].kind);
             known.is_some_and(|kind| kind != field.kind)
         });
-        let new_tags = birth.tags.iter().filter(|tag| !entry.tags.contains_key(**tag)).count();
-        let new_fields = birth.fields.iter().filter(|field| !entry.fields.contains_key(field.name)).count();
-        let columns = entry.tags.len() + entry.fields.len() + new_tags + new_fields;
-        has_other_type || new_tags + new_fields > 0 && columns > COLUMNS_MAX
+        has_other_type || entry.would_be_too_wide(birth)
     }
 
     fn bear_bucket(&mut self, name: &str, retention: Option<Duration>) -> u32 {
@@ -472,6 +469,18 @@ impl Known {
 }
 
 impl Entry {
+    /// Whether a birth would bring more columns than a table may have.
+    fn would_be_too_wide(&self, birth: &TableBirth<'_>) -> bool {
+        let columns = self.tags.len() + self.fields.len();
+        // Mostly there is room for all of them, known ones or not.
+        if columns + birth.tags.len() + birth.fields.len() <= COLUMNS_MAX {
+            return false;
+        }
+        let new_tags = birth.tags.iter().filter(|tag| !self.tags.contains_key(**tag)).count();
+        let new_fields = birth.fields.iter().filter(|field| !self.fields.contains_key(field.name)).count();
+        new_tags + new_fields > 0 && columns + new_tags + new_fields > COLUMNS_MAX
+    }
+
     fn free_name(&self, name: &str, clash: Option<&str>) -> Box<str> {
         let parquet = parquet_name(name, clash, |candidate| self.parquet_names.contains(candidate));
         if parquet != name {
