@@ -29,9 +29,10 @@ const fn of_crate(set: &'static str, times: f64) -> Target {
     Target { set: Some(set), kernel: Which::Fastest, than: Yardstick::Crate, times }
 }
 
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 15] = [
     of_crate("cpu", 20.0),
     of_crate("devops", 20.0),
+    of_crate("fleet", 20.0),
     of_crate("iot", 15.0),
     of_crate("logs", 10.0),
     of_crate("escapes", 10.0),
@@ -40,6 +41,7 @@ pub const TARGETS: [Target; 13] = [
     of_crate("reordered", 10.0),
     of_crate("doubles", 6.0),
     of_crate("series", 4.0),
+    of_crate("churn", 4.0),
     Target { set: Some("cpu"), kernel: Which::Fastest, than: Yardstick::Newlines, times: 0.1 },
     Target { set: Some("cpu"), kernel: Which::Named("portable"), than: Yardstick::Crate, times: 6.0 },
     Target { set: None, kernel: Which::Named("avx2"), than: Yardstick::Kernel("avx512"), times: 0.8 },
