@@ -54,8 +54,9 @@ answers! {
     Done: NoContent, "", "", [], Keep, "the write was taken whole; the flush is published; `/ping`; `OPTIONS`";
     Framing: BadRequest, "invalid", "http/read", [], Close, "the request is not HTTP as RFC 9112 has it";
     MissingDb: BadRequest, "invalid", "write/parameters", [], Keep, "`db` is missing or empty";
+    NotUtf8: BadRequest, "invalid", "write/parameters", [], Keep, "a parameter is not UTF-8 once it is percent-decoded; the message names it";
     Precision: BadRequest, "invalid", "write/parameters", [], Keep, "`precision` is none that the path knows";
-    Query: BadRequest, "invalid", "query", [], Keep, "`q` is missing, or is no InfluxQL";
+    Query: BadRequest, "invalid", "query", [], Keep, "`q` is missing, or is no InfluxQL; a parameter of `/query` is not UTF-8";
     Gzip: BadRequest, "invalid", "write/decompress", [], Keep, "`Content-Encoding` says gzip, and the body is none, or is cut";
     Syntax: BadRequest, "invalid", "write/parse", [], Keep, "lines are not line protocol; `line` and `lines` say which";
     Credentials: Unauthorized, "unauthorized", "authorize", ["WWW-Authenticate"], Keep, "the credentials are unknown, garbled, or not enough for the bucket";

@@ -248,7 +248,7 @@ fn presented(head: &Head) -> Result<Cow<'_, str>, Refusal> {
 
 /// `p`, if `u` and `p` are both there. Who `u` is does not matter.
 fn password(query: &str) -> Option<Cow<'_, str>> {
-    let first = |name| params::first(query, name).filter(|value| !value.is_empty());
+    let first = |name| params::first(query.as_bytes(), name).filter(|value| !value.is_empty());
     first("u").and(first("p"))
 }
 

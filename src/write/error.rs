@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::answers::{Answer, Case};
 use super::ingest::RETRY_AFTER_SECONDS;
+use super::params::NotUtf8;
 use super::rejects::{Ages, Refused, SYNTAX};
 use crate::decode::GzipError;
 use crate::http::{Error as HttpError, Response, Status};
@@ -48,6 +49,8 @@ pub enum Refusal {
     },
     MissingDb,
     MissingBucket,
+    /// A parameter of a write.
+    NotUtf8(NotUtf8),
     /// No query, or none that can be read.
     Query {
         reason: String,
@@ -144,6 +147,7 @@ impl Refusal {
             Self::NoBucket { .. } => Case::NoBucket,
             Self::Method { .. } => Case::Method,
             Self::MissingDb => Case::MissingDb,
+            Self::NotUtf8(_) => Case::NotUtf8,
             Self::Query { .. } => Case::Query,
             Self::MissingBucket => Case::NoBucketName,
             Self::Precision { .. } => Case::Precision,
@@ -191,6 +195,7 @@ impl Refusal {
             Self::Method { allow } => format!("allow: {allow}"),
             Self::MissingDb => "missing db".into(),
             Self::MissingBucket => "bucket not found".into(),
+            Self::NotUtf8(parameter) => parameter.to_string(),
             Self::Precision { given, accepted } => {
                 format!("invalid precision {given:?}; valid precision units are {accepted}")
             }
@@ -451,6 +456,7 @@ mod tests {
             Refusal::TooManyConnections { connections_max: 1 },
             Refusal::MissingDb,
             Refusal::MissingBucket,
+            Refusal::NotUtf8(NotUtf8 { name: "db".into() }),
             Refusal::Precision { given: "x".into(), accepted: "s" },
             Refusal::Encoding { given: "br".into() },
             Refusal::Lines { errors: vec![line], texts: vec!["m".into()], more: true },

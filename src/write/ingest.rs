@@ -421,7 +421,7 @@ fn retry_after_seconds(context: &Context) -> u64 {
 }
 
 fn ping(query: &str) -> Response {
-    let verbose = params::first(query, "verbose");
+    let verbose = params::first(query.as_bytes(), "verbose");
     match verbose.as_deref() {
         None | Some("" | "0" | "false") => Response::empty(Status::NoContent),
         Some(_) => Response {

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode;
+
 use super::buckets::resolve;
 use super::error::Refusal;
 use crate::config::Buckets;
-use crate::line::Precision;
+use crate::line::{Precision, echo};
 
 /// What a write asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +16,40 @@ pub struct Params {
     pub precision: Precision,
 }
 
-/// The first value of `name`; percent-decoded, `+` is a space. Bytes that are not UTF-8 become U+FFFD.
-pub fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+/// The first value of `name`; percent-decoded, `+` is a space. Bytes that are not UTF-8 become U+FFFD; [`check`] finds them.
+pub fn first<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// A parameter whose value is not UTF-8; of its name as much as a sentence bears.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the parameter {name:?} is not UTF-8 once it is percent-decoded; encode it as UTF-8 (%C3%A9 is an e with acute)"
+)]
+pub struct NotUtf8 {
+    pub name: String,
+}
+
+/// Whether all values are UTF-8 once they are decoded: replaced by U+FFFD, names of different bytes would become one bucket. Not so `u` and
+/// `p`, which are judged by what they open.
+pub fn check(form: &[u8]) -> Result<(), NotUtf8> {
+    if form.iter().all(|byte| byte.is_ascii() && *byte != b'%') {
+        return Ok(());
+    }
+    for pair in form.split(|byte| *byte == b'&') {
+        let (name, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len()));
+        if percent_decode(value).decode_utf8().is_err() && !matches!(name, b"u" | b"p") {
+            return Err(NotUtf8 { name: echo(&percent_decode(name).collect::<Vec<u8>>()) });
+        }
+    }
+    Ok(())
 }
 
 impl Params {
     /// `db`, `rp`, `precision` of `/write`. The bucket is what `db` and `rp` stand for.
     pub fn v1(query: &str, configured: &Buckets) -> Result<Self, Refusal> {
+        let query = query.as_bytes();
+        check(query).map_err(Refusal::NotUtf8)?;
         let db = match first(query, "db") {
             Some(db) if !db.is_empty() => db,
             _ => return Err(Refusal::MissingDb),
@@ -43,6 +71,8 @@ impl Params {
 
     /// `bucket`, `precision` of `/api/v2/write`; `org` is ignored.
     pub fn v2(query: &str) -> Result<Self, Refusal> {
+        let query = query.as_bytes();
+        check(query).map_err(Refusal::NotUtf8)?;
         let precision = match first(query, "precision").as_deref() {
             None | Some("" | "n" | "ns") => Precision::Nanosecond,
             Some("u" | "us") => Precision::Microsecond,
@@ -75,6 +105,33 @@ mod tests {
         let configured = Buckets::default();
         assert!(matches!(Params::v1("precision=s", &configured), Err(Refusal::MissingDb)));
         assert!(matches!(Params::v1("db=", &configured), Err(Refusal::MissingDb)));
+    }
+
+    #[test]
+    fn values_that_are_not_utf8_are_refused_by_name() {
+        let configured = Buckets::default();
+        let v1 = |query: &str| match Params::v1(query, &configured) {
+            Err(Refusal::NotUtf8(NotUtf8 { name })) => name,
+            other => panic!("{query}: {other:?}"),
+        };
+        for (query, name) in [
+            ("db=%ff", "db"),
+            ("db=a&rp=x%C3", "rp"),
+            ("db=%ED%A0%80", "db"),
+            ("db=a&precision=%C0%80", "precision"),
+            ("db=a&consistency=%fe", "consistency"),
+            ("db=a&db=%ff", "db"),
+            ("db=a&o%72g=+%ff", "org"),
+        ] {
+            assert_eq!(v1(query), name, "{query}");
+        }
+        for name in ["bucket", "org", "orgID"] {
+            let result = Params::v2(&format!("precision=s&{name}=%E9t%E9&bucket=b"));
+            assert!(matches!(result, Err(Refusal::NotUtf8(not)) if not.name == name));
+        }
+        // What is UTF-8 stays as it is, U+FFFD too; credentials are judged elsewhere.
+        assert_eq!(bucket("db=%EF%BF%BD%F0%9F%A6%80&u=%ff&p=%ff"), "\u{FFFD}\u{1F980}");
+        assert_eq!(bucket("db=%&rp=%zz"), "%/%zz");
     }
 
     #[test]

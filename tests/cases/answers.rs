@@ -112,6 +112,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         ("taken whole", request("POST", write, "", b"m f=1")),
         ("is not HTTP", b"GET /ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into()),
         ("`db` is missing", request("POST", "/write", "", b"m f=1")),
+        ("a parameter is not UTF-8 once", request("POST", "/write?db=%ff", "", b"m f=1")),
         ("`precision` is none", request("POST", "/write?db=d&precision=x", "", b"m f=1")),
         ("the body is none", request("POST", write, is_gzip, b"m f=1")),
         ("not line protocol", request("POST", write, "", b"m f=1\nm")),

@@ -202,6 +202,29 @@ fn queries_that_cannot_be_read_are_400() {
 }
 
 #[test]
+fn parameters_of_a_query_that_are_not_utf8_are_400() {
+    let node = Node::start(&[]);
+    let form = "application/x-www-form-urlencoded";
+    for (target, media_type, body, part) in [
+        ("/query?q=CREATE+DATABASE+%22%ff%22", form, &b""[..], "parameter \"q\""),
+        ("/query?q=SHOW+RETENTION+POLICIES&db=%ff", form, b"", "parameter \"db\""),
+        ("/query", form, b"q=CREATE+DATABASE+%22%ff%22", "parameter \"q\""),
+        ("/query", form, b"q=CREATE DATABASE \"\xff\"", "parameter \"q\""),
+        ("/query?q=SHOW+DATABASES", form, b"db=x%c3&q=SHOW+RETENTION+POLICIES", "parameter \"db\""),
+        ("/query", "application/vnd.influxql", b"CREATE DATABASE \"\xff\"", "the body"),
+    ] {
+        let mut client = node.connect();
+        client.request_with("POST", target, &format!("Content-Type: {media_type}\r\n"), body);
+        let answer = client.answer();
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.json()["message"].as_str().unwrap().contains(part), "{answer:?}");
+    }
+    // Credentials are nobody's name.
+    assert_eq!(node.request("POST", "/query?q=SHOW+DATABASES&u=%ff&p=%ff", b"u=%ff").status, 200);
+    assert!(!told(&node, "SHOW DATABASES").contains("values"), "nothing was created");
+}
+
+#[test]
 fn databases_are_shown_under_the_names_by_which_writes_reach_them() {
     let toml = r#"
 [bucket.configured]

@@ -13,7 +13,7 @@ use super::auth::Client;
 use super::buckets::{DEFAULT_POLICY, Databases, Policies, resolve};
 use super::error::Refusal;
 use super::ingest::{Context, RETRY_AFTER_SECONDS};
-use super::params;
+use super::params::{self, NotUtf8};
 use crate::budget::{Consumer, Reservation};
 use crate::catalog::{Births, Catalog};
 use crate::decode::{Gunzip, GzipError};
@@ -64,7 +64,7 @@ impl Query {
     /// `gzip`: the body, if there is one, is compressed.
     ///
     /// # Errors
-    /// The body is too large.
+    /// The body is too large, or a parameter is not UTF-8.
     pub fn of(head: &Head, gzip: bool) -> Result<Self, Refusal> {
         if let Some(bytes) = head.content_length.filter(|bytes| *bytes > BODY_BYTES_MAX as u64) {
             return Err(too_large(Some(bytes)));
@@ -72,6 +72,7 @@ impl Query {
         let media_type = head.content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default();
         let is_text = media_type.trim().eq_ignore_ascii_case("application/vnd.influxql");
         let form = if is_text { Form::Text } else { Form::Parameters };
+        params::check(head.query.as_bytes()).map_err(not_utf8)?;
         Ok(Self { url: head.query.clone(), form, gzip })
     }
 
@@ -90,27 +91,34 @@ impl Query {
             gunzip = Gunzip::new().map_err(Refusal::Gzip)?;
             bytes = gunzip.decode(bytes, BODY_BYTES_MAX, |_| true).map_err(of_gzip)?.as_bytes();
         }
-        let text = String::from_utf8_lossy(bytes);
+        let (form, text) = match self.form {
+            Form::Parameters => (bytes, ""),
+            Form::Text => (&b""[..], std::str::from_utf8(bytes).map_err(|_| refused("the body is not UTF-8"))?),
+        };
+        params::check(form).map_err(not_utf8)?;
         let parameter = |name: &str| {
-            let in_body = if self.form == Form::Parameters { params::first(&text, name) } else { None };
-            in_body.or_else(|| params::first(&self.url, name)).filter(|value| !value.is_empty())
+            let value = params::first(form, name).or_else(|| params::first(self.url.as_bytes(), name));
+            value.filter(|value| !value.is_empty())
         };
-        let query = match self.form {
-            Form::Text if !text.is_empty() => Some(Cow::Borrowed(&*text)),
-            _ => parameter("q"),
-        };
-        let query = query.ok_or_else(|| Refusal::Query { reason: "missing required parameter \"q\"".into() })?;
-        let statements = influxql::parse(&query)
-            .map_err(|error| Refusal::Query { reason: format!("error parsing query: {error}") })?;
+        let query = if text.is_empty() { parameter("q") } else { Some(Cow::Borrowed(text)) };
+        let query = query.ok_or_else(|| refused("missing required parameter \"q\""))?;
+        let statements = influxql::parse(&query).map_err(|error| refused(format!("error parsing query: {error}")))?;
         if statements.len() > STATEMENTS_MAX {
-            let reason = format!("the query has more than {STATEMENTS_MAX} statements; send fewer at once");
-            return Err(Refusal::Query { reason });
+            return Err(refused(format!("the query has more than {STATEMENTS_MAX} statements; send fewer at once")));
         }
         let mut session = Session::new(context, client, parameter("db"));
         let answer = session.execute(&statements)?;
         let is_pretty = parameter("pretty").is_some_and(|value| value == "true");
         Ok((answer.response(is_pretty), session.position))
     }
+}
+
+fn refused(reason: impl Into<String>) -> Refusal {
+    Refusal::Query { reason: reason.into() }
+}
+
+fn not_utf8(parameter: NotUtf8) -> Refusal {
+    refused(parameter.to_string())
 }
 
 fn too_large(declared: Option<u64>) -> Refusal {
