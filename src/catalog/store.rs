@@ -485,8 +485,8 @@ impl Entry {
         let parquet = parquet_name(name, clash, |candidate| self.parquet_names.contains(candidate));
         if parquet != name {
             tracing::info!(
-                bucket = %self.table.bucket.name,
-                measurement = %self.table.name,
+                bucket = &*self.table.bucket.name,
+                measurement = &*self.table.name,
                 column = name,
                 parquet,
                 "the column's name is taken in Parquet; it is stored under another"

@@ -21,6 +21,9 @@ pub enum Method {
     Other,
 }
 
+/// The longest name that a client may give its request: it is repeated in the answer and in log lines.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// What the node wants to know of a request's head. Values are as sent, surrounding white space cut; bytes that are not
 /// UTF-8 are replaced by U+FFFD. Of a header sent twice the first counts, unless a field says otherwise. An absent header
 /// is `None`, an empty one `Some("")`.
@@ -43,10 +46,12 @@ pub struct Head {
     pub content_encoding: Option<String>,
     /// Several are one list, joined by ", ".
     pub authorization: Option<String>,
-    /// X-Request-Id; if that is absent or empty, Request-Id; never empty.
+    /// X-Request-Id; if that is absent or no id, Request-Id. An id has 1 to [`REQUEST_ID_BYTES_MAX`] printable ASCII characters.
     pub request_id: Option<String>,
     pub origin: Option<String>,
+    /// Several are as good as an empty one: which of them counts, nobody says.
     pub zap_trace_span: Option<String>,
+    /// As above.
     pub traceparent: Option<String>,
     pub content_type: Option<String>,
 }
@@ -275,11 +280,11 @@ impl Parser {
             6 if is("expect") => return self.expect(value),
             6 if is("origin") => self.keep(|head| &mut head.origin, value),
             10 if is("connection") => connection(value, seen),
-            10 if is("request-id") && !seen.strong_request_id && !value.is_empty() => {
+            10 if is("request-id") && !seen.strong_request_id && is_request_id(value) => {
                 self.keep(|head| &mut head.request_id, value);
             }
-            11 if is("traceparent") => self.keep(|head| &mut head.traceparent, value),
-            12 if is("x-request-id") && !seen.strong_request_id && !value.is_empty() => {
+            11 if is("traceparent") => self.keep_lone(|head| &mut head.traceparent, value),
+            12 if is("x-request-id") && !seen.strong_request_id && is_request_id(value) => {
                 seen.strong_request_id = true;
                 self.drop_request_id();
                 self.keep(|head| &mut head.request_id, value);
@@ -287,7 +292,7 @@ impl Parser {
             12 if is("content-type") => self.keep(|head| &mut head.content_type, value),
             13 if is("authorization") => self.append(|head| &mut head.authorization, value),
             14 if is("content-length") => return self.content_length(value),
-            14 if is("zap-trace-span") => self.keep(|head| &mut head.zap_trace_span, value),
+            14 if is("zap-trace-span") => self.keep_lone(|head| &mut head.zap_trace_span, value),
             16 if is("content-encoding") => self.append(|head| &mut head.content_encoding, value),
             17 if is("transfer-encoding") => self.transfer_encoding(value, seen),
             _ => {}
@@ -300,6 +305,14 @@ impl Parser {
         let slot = slot(&mut self.head);
         if slot.is_none() {
             push_lossy(slot.insert(self.spares.pop().unwrap_or_default()), value);
+        }
+    }
+
+    /// Keeps a header's value, unless there are several of its name.
+    fn keep_lone(&mut self, slot: impl Fn(&mut Head) -> &mut Option<String>, value: &[u8]) {
+        match slot(&mut self.head) {
+            Some(first) => first.clear(),
+            None => self.keep(slot, value),
         }
     }
 
@@ -375,6 +388,11 @@ impl Parser {
         head.keep_alive = !seen.wants_close && (head.minor_version == 1 || seen.wants_keep_alive);
         Ok(())
     }
+}
+
+/// Whether a request may be called so, in headers and log lines.
+fn is_request_id(value: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && value.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Notes what a Connection header's options say about keeping it; the others concern proxies.

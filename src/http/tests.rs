@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::body::CHUNK_EXTENSION_BYTES_MAX;
+use super::head::REQUEST_ID_BYTES_MAX;
 use super::*;
 
 const LIMITS: Limits = Limits { head_bytes_max: 512, headers_max: 16, body_bytes_max: 100 };
@@ -163,6 +164,32 @@ fn headers_sent_twice() {
     assert_eq!(head.request_id.as_deref(), Some("strong"));
     let head = only_head(&head_with("X-Request-Id: \r\nRequest-Id: weak\r\nOrigin:\r\n"));
     assert_eq!((head.request_id.as_deref(), head.origin.as_deref()), (Some("weak"), Some("")));
+}
+
+#[test]
+fn a_request_id_is_short_and_printable_or_none() {
+    let longest = "x".repeat(REQUEST_ID_BYTES_MAX);
+    for id in ["1", "a b~!", &longest] {
+        assert_eq!(only_head(&head_with(&format!("X-Request-Id: {id}\r\n"))).request_id.as_deref(), Some(id));
+    }
+    for id in ["", "\u{e9}", "a\tb", "a\u{9b}b", &format!("{longest}x")] {
+        let head = only_head(&head_with(&format!("X-Request-Id: {id}\r\n")));
+        assert_eq!(head.request_id, None, "{id}");
+        let head = only_head(&head_with(&format!("X-Request-Id: {id}\r\nRequest-Id: other\r\n")));
+        assert_eq!(head.request_id.as_deref(), Some("other"), "{id}");
+    }
+}
+
+/// RFC 9110 section 5.3 joins repeated headers by commas, and a list is no trace.
+#[test]
+fn a_trace_that_is_named_twice_is_none() {
+    for name in ["traceparent", "zap-trace-span"] {
+        for times in 1..4 {
+            let head = only_head(&head_with(&format!("{name}: same\r\n").repeat(times)));
+            let trace = head.traceparent.or(head.zap_trace_span);
+            assert_eq!(trace.as_deref(), Some(if times == 1 { "same" } else { "" }), "{name}, {times} times");
+        }
+    }
 }
 
 #[test]

@@ -334,8 +334,8 @@ impl Coordinator {
             let reason = match saved {
                 Ok(Ok(path)) => {
                     tracing::error!(
-                        bucket = %job.table.bucket.name,
-                        measurement = %job.table.name,
+                        bucket = &*job.table.bucket.name,
+                        measurement = &*job.table.name,
                         path = %path.display(),
                         "rows that cannot be encoded are kept in quarantine and are not in the lake; please report the panic in the log"
                     );

@@ -464,10 +464,10 @@ impl Conn<'_> {
             self.buf = shard.pool.take(wanted).unwrap_or_else(|| shard.pool.take_idle());
         }
         (self.start, self.received) = (0, 0);
-        // A long answer (metrics, a query) must not stay with the connection, nor a long request id.
+        // A long answer (metrics, a query) must not stay with the connection, nor a long origin.
         self.out.shrink_to(KEPT_ANSWER_BYTES_MAX);
         self.unsettled.began.shrink_to(KEPT_UNSETTLED_MAX);
-        self.asked.request_id.shrink_to(KEPT_ANSWER_BYTES_MAX);
+        self.asked.origin = String::new();
         is_warm
     }
 

@@ -360,6 +360,8 @@ fn a_malformed_trace_is_ignored() {
         "Traceparent: \r\nZap-Trace-Span: \r\n",
         "Zap-Trace-Span: {\"uber-trace-id\"\r\n",
         "Zap-Trace-Span: \u{1F980}:::\r\n",
+        "Zap-Trace-Span: trace_id=1a\r\nZap-Trace-Span: trace_id=1a\r\n",
+        &format!("Traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n").repeat(2),
     ] {
         client.request_with("POST", "/write?db=d", headers, b"m f=1");
         let answer = client.answer();

@@ -58,6 +58,12 @@ fn every_answer_names_its_request() {
     let second = answer.header("X-Request-Id").unwrap();
     assert_eq!((first.len(), second.len()), (36, 36));
     assert_ne!(first, second);
+    // What would not fit into a log line is no name.
+    for id in ["x".repeat(129), "\u{e9}".into()] {
+        client.request_with("GET", "/ping", &format!("X-Request-Id: {id}\r\nRequest-Id: {id}\r\n"), b"");
+        let own = client.answer().header("X-Request-Id").unwrap().to_owned();
+        assert!(own.len() == 36 && own.starts_with(|first: char| first.is_ascii_hexdigit()), "{own}");
+    }
 }
 
 #[test]
