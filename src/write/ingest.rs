@@ -14,7 +14,7 @@ use super::reject_log::{RejectLine, RejectLog};
 use super::rejects::{KEPT_MAX, Refused, RejectQueue};
 use super::route::Route;
 use super::trace::Caller;
-use super::{VERSION_HEADER, cors, params, rejects};
+use super::{COMMIT, VERSION_HEADER, cors, params, rejects};
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::Catalog;
 use crate::config::{Config, Simd};
@@ -370,6 +370,7 @@ impl Ingest {
             "status": if failure.is_none() { "pass" } else { "fail" },
             "checks": [],
             "version": VERSION_HEADER,
+            "commit": COMMIT,
             "durability": self.context.config.durability.name(),
         });
         let status = if failure.is_none() { Status::Ok } else { Status::ServiceUnavailable };

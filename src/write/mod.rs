@@ -34,3 +34,9 @@ pub use crate::line::{PADDING, Padded};
 
 /// What `X-Influxdb-Version` says: a version that clients take for 1.8, then ours.
 pub const VERSION_HEADER: &str = concat!("1.8.10-ringest-", env!("CARGO_PKG_VERSION"));
+
+/// The commit that the binary was built from, if whoever built it has said so: a build needs no git.
+const COMMIT: &str = match option_env!("RINGEST_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};

@@ -67,6 +67,23 @@ fn every_answer_names_its_request() {
 }
 
 #[test]
+fn health_has_the_members_of_influxdb() {
+    let node = Node::start(&[]);
+    let health = node.request("GET", "/health", b"").json();
+    for (member, value) in [
+        ("name", "influxdb"),
+        ("message", "ready for queries and writes"),
+        ("status", "pass"),
+        // Of the build that made the node, and this test.
+        ("commit", option_env!("RINGEST_COMMIT").unwrap_or_default()),
+    ] {
+        assert_eq!(health[member], value, "{member} in {health}");
+    }
+    assert!(health["version"].as_str().is_some_and(|version| version.starts_with("1.8")), "{health}");
+    assert_eq!(health["checks"], serde_json::json!([]));
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let node = Node::start(&[]);
     let mut client = node.connect();
