@@ -48,20 +48,44 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
         asked: Asked::default(),
         work: None,
     };
-    let end = match conn.greet().await {
+    // A late handshake ends like a late head, but without an answer, for which there are no keys.
+    let end = match greet(shard, &connection, Wait::Head).await {
         Some(Greeting::Welcome) => conn.run().await,
         Some(Greeting::PlainOnTls) => conn.refuse_plain().await,
         None => return,
     };
     conn.charge_what_broke_off();
-    if connection.stream.is_secured() {
-        conn.wait(Wait::End);
-        Box::pin(connection.stream.say_goodbye()).await;
-    }
+    say_goodbye(shard, &connection).await;
     if let Some(End::Linger) = end {
         // The memory of the request is free from here on.
         conn.buf = Buf::default();
         linger::linger(shard, &connection).await;
+    }
+}
+
+/// How a connection begins, as long as `wait` allows; `None`: it is gone, or as good as gone.
+pub async fn greet(shard: &Shard, connection: &Connection, wait: Wait) -> Option<Greeting> {
+    if !connection.stream.is_secured() {
+        return Some(Greeting::Welcome);
+    }
+    shard.connections.set_wait(connection, wait);
+    match Box::pin(connection.stream.handshake()).await {
+        Ok(greeting) => Some(greeting),
+        Err(error) => {
+            if error.kind() == io::ErrorKind::InvalidData {
+                shard.node.context.metrics.tls_handshake_failures.inc();
+            }
+            tracing::debug!(%error, "a connection ended in its TLS handshake");
+            None
+        }
+    }
+}
+
+/// Tells the client that its connection ends, where TLS has words for that.
+pub async fn say_goodbye(shard: &Shard, connection: &Connection) {
+    if connection.stream.is_secured() {
+        shard.connections.set_wait(connection, Wait::End);
+        Box::pin(connection.stream.say_goodbye()).await;
     }
 }
 
@@ -146,25 +170,6 @@ struct Conn<'a> {
 }
 
 impl Conn<'_> {
-    /// How the connection begins; `None`: it is gone, or as good as gone.
-    async fn greet(&self) -> Option<Greeting> {
-        if !self.connection.stream.is_secured() {
-            return Some(Greeting::Welcome);
-        }
-        // A late handshake ends like a late head, but without an answer, for which there are no keys.
-        self.wait(Wait::Head);
-        match Box::pin(self.connection.stream.handshake()).await {
-            Ok(greeting) => Some(greeting),
-            Err(error) => {
-                if error.kind() == io::ErrorKind::InvalidData {
-                    self.shard.node.context.metrics.tls_handshake_failures.inc();
-                }
-                tracing::debug!(%error, "a connection ended in its TLS handshake");
-                None
-            }
-        }
-    }
-
     /// Tells a client that speaks no TLS that this port does.
     async fn refuse_plain(&mut self) -> Option<End> {
         let end = self.refuse(&http::Error::PlainOnTls);

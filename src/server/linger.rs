@@ -4,6 +4,7 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
+use super::conn;
 use super::connections::{Connection, Wait};
 use super::node::now_ns;
 use super::shard::Shard;
@@ -42,6 +43,10 @@ pub async fn linger(shard: &Shard, connection: &Connection) {
 
 /// Tells a client that no further connection is taken. It costs no [`Conn`](super::conn) and none of the places of those that are served.
 pub async fn turn_away(shard: &Shard, connection: &Connection) {
+    // Who is slow in a handshake keeps the place of another who could be told.
+    if conn::greet(shard, connection, Wait::End).await.is_none() {
+        return;
+    }
     let mut request_id = String::new();
     shard.request_ids.borrow_mut().write_next(now_ns(), &mut request_id);
     let response = shard.ingest.borrow().refuse_connection(shard.node.places.places_max());
@@ -59,6 +64,7 @@ pub async fn turn_away(shard: &Shard, connection: &Connection) {
     shard.node.context.metrics.answered(response.status.code());
     shard.connections.set_wait(connection, Wait::Answer);
     if connection.stream.write_all(answer).await.0.is_ok() {
+        conn::say_goodbye(shard, connection).await;
         linger(shard, connection).await;
     }
 }

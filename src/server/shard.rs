@@ -41,6 +41,10 @@ const SWEEPS_PER_TRIM: u32 = 40;
 const WARM_BYTES_MAX: usize = 16 << 20;
 const WARM_BUDGET_SHARE: usize = 32;
 
+/// Most handshakes of a shard between two sweeps for connections that are only told that there is no place for them: keys take time that belongs
+/// to those that are served.
+const REFUSED_HANDSHAKES_PER_SWEEP: usize = 16;
+
 /// Sweeps between two warnings that connections are turned away.
 const SWEEPS_PER_WARNING: u64 = 40;
 
@@ -56,6 +60,8 @@ pub struct Shard {
     pub warm_left: Cell<usize>,
     /// The tick from which on it may be said again that connections are turned away.
     warns_from: Cell<u64>,
+    /// Handshakes since a tick for connections that are turned away.
+    refused_handshakes: Cell<(u64, usize)>,
     waiting: Waiting,
     /// The epoch that the open tables belong to.
     epoch: Cell<u64>,
@@ -85,6 +91,7 @@ impl Shard {
             connections: Connections::new(Patience::new(&context.config)),
             warm_left: Cell::new(warm_bytes / SMALL_BYTES),
             warns_from: Cell::new(0),
+            refused_handshakes: Cell::new((0, 0)),
             waiting: Waiting::default(),
             epoch: Cell::new(node.epochs.current()),
             accepts: Cell::new(true),
@@ -200,9 +207,8 @@ impl Shard {
     /// Serves a connection that was accepted, if the node has a place for it.
     fn take(self: &Rc<Self>, stream: Stream) {
         if let Some(place) = self.node.places.take() {
-            match self.secured(stream) {
-                Ok(stream) => net::spawn(Rc::clone(self).serve(stream, place)),
-                Err(error) => tracing::error!(%error, "no TLS for a connection; it is closed"),
+            if let Some(stream) = self.secured(stream) {
+                net::spawn(Rc::clone(self).serve(stream, place));
             }
             return;
         }
@@ -213,21 +219,31 @@ impl Shard {
             let connections_max = self.node.places.places_max();
             tracing::warn!(connections_max, "connections are turned away: as many are open as the node takes");
         }
-        // Those that are told so hold descriptors too. Beyond them the connection is closed without a word, and so are those that would need a handshake
-        // for it.
-        if self.node.tls.is_none()
+        // Those that are told so hold descriptors too. Beyond them the connection is closed without a word.
+        if self.may_tell(tick)
             && let Some(place) = self.node.refusals.take()
+            && let Some(stream) = self.secured(stream)
         {
             net::spawn(Rc::clone(self).turn_away(stream, place));
         }
     }
 
-    /// With TLS, if the port has it.
-    fn secured(&self, stream: Stream) -> std::io::Result<Stream> {
-        match &self.node.tls {
-            None => Ok(stream),
-            Some(tls) => stream.secured(tls),
+    /// Whether a connection that is turned away may be told so, for which TLS needs a handshake.
+    fn may_tell(&self, tick: u64) -> bool {
+        if self.node.tls.is_none() {
+            return true;
         }
+        let (since, handshakes) = self.refused_handshakes.get();
+        let handshakes = if since == tick { handshakes + 1 } else { 1 };
+        self.refused_handshakes.set((tick, handshakes));
+        handshakes <= REFUSED_HANDSHAKES_PER_SWEEP
+    }
+
+    /// With TLS, if the port has it. `None`: that cannot be had, and the connection is closed.
+    fn secured(&self, stream: Stream) -> Option<Stream> {
+        let Some(tls) = &self.node.tls else { return Some(stream) };
+        let secured = stream.secured(tls);
+        secured.inspect_err(|error| tracing::error!(%error, "no TLS for a connection; it is closed")).ok()
     }
 
     async fn serve(self: Rc<Self>, stream: Stream, place: Place) {

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
@@ -230,9 +230,9 @@ fn bodies_of_every_size_arrive_whole() {
     assert_eq!(identity.metric(&node, "ringest_points_total"), points);
     // Keys and a small buffer of each connection that is open, and of none that is not.
     drop(client);
-    let give_up = std::time::Instant::now() + PATIENCE;
+    let give_up = Instant::now() + PATIENCE;
     while identity.metric(&node, "ringest_memory_bytes{consumer=\"tls\"}") > 40_000.0 {
-        assert!(std::time::Instant::now() < give_up, "sessions are forgotten with their connections");
+        assert!(Instant::now() < give_up, "sessions are forgotten with their connections");
     }
 }
 
@@ -261,6 +261,57 @@ fn a_413_arrives_whether_the_client_reads_sooner_or_later() {
         assert_eq!(client.answer().status, 413);
         client.expect_end();
     }
+}
+
+#[test]
+fn one_connection_too_many_is_told_so_inside_tls() {
+    let identity = Identity::new();
+    let mut node = identity.start(&["--max-connections", "1", "--shards", "1"]);
+    let config = identity.client(&BOTH, &[]);
+    let mut served = connect(node.address(), &config);
+    served.request("GET", "/ping", b"");
+    assert_eq!(served.answer().status, 204);
+    for version in BOTH {
+        let mut client = connect(node.address(), &identity.client(&[version], &[]));
+        client.request("POST", "/write?db=d", LINE.as_bytes());
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")), "{answer:?}");
+        assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+        client.expect_end();
+    }
+    // Who speaks no TLS is told in plain, who says nothing is not waited for.
+    let mut plain = Client::new(node.address());
+    plain.request("GET", "/ping", b"");
+    assert_eq!(plain.answer().status, 503);
+    let mut silent = Client::new(node.address());
+    silent.expect_end();
+    node.wait_for_log("turned away");
+    served.request("GET", "/metrics", b"");
+    assert!(served.answer().text().contains("ringest_connections_refused_total 4\n"));
+}
+
+/// Keys take time: those that are served must not pay for a crowd at the door.
+#[test]
+fn a_crowd_on_a_full_tls_port_costs_few_handshakes() {
+    const CROWD: usize = 400;
+    let identity = Identity::new();
+    let node = identity.start(&["--max-connections", "1", "--shards", "1"]);
+    let config = identity.client(&BOTH, &[]);
+    let mut served = connect(node.address(), &config);
+    served.request("GET", "/ping", b"");
+    assert_eq!(served.answer().status, 204);
+    let began = Instant::now();
+    let told = (0..CROWD).filter(|_| {
+        let mut client = connect(node.address(), &config);
+        let StreamOwned { conn, sock } = &mut client.stream;
+        conn.complete_io(sock).is_ok() && client.answer().status == 503
+    });
+    let told = told.count();
+    let sweeps = began.elapsed().as_millis() as usize / 250 + 2;
+    assert!((1..=16 * sweeps).contains(&told), "{told} of {CROWD} in {sweeps} sweeps");
+    served.request("GET", "/metrics", b"");
+    let metrics = served.answer().text();
+    assert!(metrics.contains(&format!("ringest_connections_refused_total {CROWD}\n")), "{metrics}");
 }
 
 #[test]
