@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
+use super::concern::{self, Concern, Validity};
 use super::session::Session;
 use crate::budget::Budget;
 
@@ -21,36 +22,54 @@ pub struct Tls {
     key: PathBuf,
     budget: Arc<Budget>,
     /// What the next connection begins with; those that are open keep what they began with.
-    config: RwLock<Arc<ServerConfig>>,
+    identity: RwLock<Identity>,
+}
+
+/// What both files say.
+struct Identity {
+    config: Arc<ServerConfig>,
+    /// Of the chain's certificates, in their order.
+    validities: Vec<Option<Validity>>,
 }
 
 impl Tls {
     /// Reads the chain of certificates and the key that fits its first one; both files are PEM, and may be one file.
     pub fn open(certificate: &Path, key: &Path, budget: &Arc<Budget>) -> Result<Self, TlsError> {
-        let config = read(certificate, key)?;
+        let identity = read(certificate, key)?;
         Ok(Self {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             budget: Arc::clone(budget),
-            config: RwLock::new(config),
+            identity: RwLock::new(identity),
         })
     }
 
     /// Reads both files anew, for the connections to come. On an error everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = read(&self.certificate, &self.key)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let identity = read(&self.certificate, &self.key)?;
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
         Ok(())
+    }
+
+    /// What the operator should know of the two files; `now_s` is the time in seconds since 1970.
+    pub fn concerns(&self, now_s: i64) -> Vec<Concern> {
+        let mut concerns = concern::of_certificates(&self.certificate, &self.identity().validities, now_s);
+        concerns.extend(concern::of_key(&self.key));
+        concerns
+    }
+
+    fn identity(&self) -> RwLockReadGuard<'_, Identity> {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new connection's side of TLS.
     pub(super) fn session(&self) -> Result<Session, rustls::Error> {
-        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        let config = Arc::clone(&self.identity().config);
         Ok(Session::new(ServerConnection::new(config)?, &self.budget))
     }
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
     let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let chain = match chain {
         Ok(chain) if chain.is_empty() => Err(pem::Error::NoItemsFound),
@@ -64,6 +83,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         }
         error => TlsError::Unusable { certificate: certificate.to_owned(), key: key.to_owned(), error },
     };
+    let validities = chain.iter().map(Validity::of).collect();
     let provider = Arc::new(ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -75,7 +95,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     // Clients come back without a signature, and nothing is kept about them here. Its keys are new with each reading: no session
     // outlives the certificate that it was begun with by coming back.
     config.ticketer = ring::Ticketer::new().map_err(pair)?;
-    Ok(Arc::new(config))
+    Ok(Identity { config: Arc::new(config), validities })
 }
 
 /// Certificate and key cannot be used.

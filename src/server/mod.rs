@@ -179,6 +179,7 @@ impl Node {
         let budget = Budget::of_process(config.memory_bytes_max);
         let metrics = Metrics::new(&budget);
         let tls = open_tls(&config, &budget)?;
+        tls.as_deref().into_iter().for_each(reload::warn_of_identity);
         // Nothing of the lake is changed before the catalog has proved to hold what its committed files rely on.
         let inspected = lake::inspect(data_dir.path())?;
         recovery::check_state(data_dir.path(), &inspected)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
 
+use super::node::now_ns;
 use crate::net::Tls;
 use crate::write::Gate;
 
@@ -31,7 +32,17 @@ fn reload_tokens(gate: &Gate) {
 
 fn reload_certificate(tls: &Tls) {
     match tls.reload() {
-        Ok(()) => tracing::info!("SIGHUP: certificate and key are read again, for new connections"),
+        Ok(()) => {
+            tracing::info!("SIGHUP: certificate and key are read again, for new connections");
+            warn_of_identity(tls);
+        }
         Err(error) => tracing::error!(%error, "SIGHUP: certificate and key stay as they were"),
+    }
+}
+
+/// Says what is not as it should be with the certificate and the key that are in force.
+pub fn warn_of_identity(tls: &Tls) {
+    for concern in tls.concerns(now_ns() / 1_000_000_000) {
+        tracing::warn!("{concern}");
     }
 }

@@ -43,6 +43,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("signal_hook", &["server/"]),
     ("clap", &["cli.rs", "cli/"]),
     ("rustls", &["net/"]),
+    ("x509_parser", &["net/"]),
     ("subtle", &["auth/"]),
     ("base64", &["auth/", "write/auth.rs"]),
 ];

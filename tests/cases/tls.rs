@@ -1,12 +1,14 @@
 //! A node with TLS: the same requests and answers, encrypted.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tempfile::TempDir;
@@ -65,10 +67,17 @@ impl Identity {
 
 /// A new certificate with its key.
 fn write_pair(dir: &Path) -> CertificateDer<'static> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
-    fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    made.cert.der().clone()
+    write_pair_with(dir, |_| {})
+}
+
+fn write_pair_with(dir: &Path, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    change(&mut params);
+    let made = params.self_signed(&key).unwrap();
+    fs::write(dir.join("cert.pem"), made.pem()).unwrap();
+    fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
+    made.der().clone()
 }
 
 fn trust(
@@ -400,6 +409,34 @@ fn certificates_are_read_anew() {
     assert_eq!(client.answer().status, 204);
     drop((kept, client));
     node.stop();
+}
+
+#[test]
+fn the_log_warns_of_certificates_that_end_and_of_keys_that_others_can_read() {
+    let identity = Identity::new();
+    let set_mode = |mode| fs::set_permissions(identity.path("key.pem"), Permissions::from_mode(mode)).unwrap();
+    set_mode(0o600);
+    let mut node = identity.start(&[]);
+    let is_warning = |line: &String| line.contains("tls-cert: ") || line.contains("tls-key: ");
+    assert!(!node.seen.iter().any(is_warning), "{:?}", node.seen);
+    let now = date_time_ymd(1970, 1, 1) + UNIX_EPOCH.elapsed().unwrap();
+    let in_days = |days: u64| now + Duration::from_secs(days * 24 * 3600 + 1800);
+    for (from, to, mode, expected) in [
+        (date_time_ymd(2000, 1, 1), now - Duration::from_secs(1), 0o600, "cert.pem has expired"),
+        (in_days(1), in_days(100), 0o400, "cert.pem is not valid yet"),
+        (now, in_days(13), 0o600, "cert.pem expires in 13 days"),
+        (now, in_days(14), 0o640, "key.pem has mode 0640"),
+        (now, in_days(14), 0o604, "key.pem has mode 0604"),
+    ] {
+        write_pair_with(identity.dir.path(), |params| (params.not_before, params.not_after) = (from, to));
+        set_mode(mode);
+        node.seen.clear();
+        node.signal("HUP");
+        node.wait_for_log(expected);
+        assert_eq!(node.seen.iter().filter(|line| is_warning(line)).count(), 1, "{:?}", node.seen);
+    }
+    let node = identity.start(&[]);
+    assert!(node.seen.iter().any(|line| line.contains("key.pem has mode 0604")), "at the start too: {:?}", node.seen);
 }
 
 #[test]
