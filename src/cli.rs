@@ -70,7 +70,7 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match cli.command {
-        Commands::Serve(args) => with_configuration(&args, serve),
+        Commands::Serve(args) => serve(&args),
         Commands::CheckConfig(args) => with_configuration(&args, |loaded| {
             // A reader that has seen enough closes the pipe: no fault.
             let _ = io::stdout().write_all(loaded.to_toml().as_bytes());
@@ -93,9 +93,15 @@ fn with_configuration(args: &ServeArgs, run: impl FnOnce(Loaded) -> ExitCode) ->
     }
 }
 
-fn serve(loaded: Loaded) -> ExitCode {
-    start_logging(&loaded.config);
-    done(server::run(loaded.config))
+fn serve(args: &ServeArgs) -> ExitCode {
+    let early = match server::heed_hangups() {
+        Ok(early) => early,
+        Err(error) => return done(Err(format!("the system refused a handler for SIGHUP: {error}"))),
+    };
+    with_configuration(args, |loaded| {
+        start_logging(&loaded.config);
+        done(server::run(loaded.config, &early))
+    })
 }
 
 fn done<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {

@@ -47,6 +47,8 @@ use node::{Life, Node};
 use recovery::RecoveryError;
 use signal::{Stop, Watch};
 
+pub use signal::{EarlyHangups, heed_hangups};
+
 /// How long a port that is taken is asked for again.
 const PORT_WAIT: Duration = Duration::from_secs(2);
 const PORT_STEP: Duration = Duration::from_millis(10);
@@ -94,13 +96,13 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |error| ServerError::System { what, error }
 }
 
-/// Runs the node until a signal stops it.
+/// Runs the node until a signal stops it; `early` are the SIGHUPs since the process began.
 ///
 /// # Errors
 /// It could not start, or could not publish everything before it ended.
-pub fn run(config: Config) -> Result<(), ServerError> {
+pub fn run(config: Config, early: &EarlyHangups) -> Result<(), ServerError> {
     abort_on_panic();
-    let Watch { stops: signals, hangups } = signal::watch().map_err(system("signal handlers"))?;
+    let Watch { stops: signals, hangups } = signal::watch(early).map_err(system("signal handlers"))?;
     let connections_max = cap_connections(&config, raise_descriptor_limit());
     let config = Config { connections_max, ..config };
     let data_dir = DataDir::lock(&config.data_dir)?;

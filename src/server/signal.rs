@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -27,6 +27,20 @@ impl Stop {
     }
 }
 
+/// SIGHUPs from before there is a node.
+pub struct EarlyHangups(Arc<AtomicBool>);
+
+/// From now on SIGHUP no longer ends the process by itself. To be called before anything that takes time: who renews a file does not know
+/// how far a start is.
+///
+/// # Errors
+/// The system refuses the handler.
+pub fn heed_hangups() -> io::Result<EarlyHangups> {
+    let has_come = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&has_come))?;
+    Ok(EarlyHangups(has_come))
+}
+
 /// Where signals arrive.
 pub struct Watch {
     /// The first that asks the node to stop.
@@ -35,13 +49,17 @@ pub struct Watch {
     pub hangups: Receiver<()>,
 }
 
-/// From now on signals no longer end the process by themselves: they arrive in the channels.
-pub fn watch() -> io::Result<Watch> {
+/// From now on signals no longer end the process by themselves: they arrive in the channels, and so does what came early.
+pub fn watch(early: &EarlyHangups) -> io::Result<Watch> {
     // With a handler, a write beyond the limit on the size of files fails like any other, and is reported as such.
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (sender, stops) = bounded(1);
     let (hangup, hangups) = bounded(1);
+    if early.0.load(Ordering::SeqCst) {
+        // The first in its channel.
+        let _ = hangup.try_send(());
+    }
     std::thread::Builder::new().name("signal".into()).spawn(move || {
         let mut has_asked = false;
         for signal in signals.forever() {

@@ -1,17 +1,18 @@
 //! Tokens, from the command that makes them to the answers that they get.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use crate::node::{Answer, Client, Node, ringest};
+use crate::node::{Answer, Client, Node, PATIENCE, ringest};
 
 const LINE: &str = "m f=1 1";
 const REQUIRED: [&str; 2] = ["--auth", "required"];
@@ -364,6 +365,36 @@ fn sighup_does_not_end_a_node_with_auth_off_or_without_tokens() {
     assert_eq!(node.write("d", LINE).status, 403);
     let token = create(node.data_dir(), "first", &["--write", "*"]);
     reload(&mut node);
+    assert_eq!(write(&node, "/write?db=d", &token), 204);
+}
+
+/// The configuration is a pipe: so the start lasts for as long as the test wants.
+#[test]
+fn sighup_before_there_is_a_node_is_heard_once_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("ringest.toml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut node = Node::spawn_in(dir, &["--config", pipe.to_str().unwrap()]);
+    // Without a reader a pipe cannot be opened like this: from here on the node reads its configuration.
+    let mut options = fs::OpenOptions::new();
+    options.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    let give_up = Instant::now() + PATIENCE;
+    let mut writer = loop {
+        match options.open(&pipe) {
+            Ok(writer) => break writer,
+            Err(error) => assert!(Instant::now() < give_up, "{error}"),
+        }
+    };
+    for _ in 0..3 {
+        node.signal("HUP");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let token = create(node.data_dir(), "late", &["--write", "*"]);
+    writer.write_all(b"auth = \"required\"\n").unwrap();
+    drop(writer);
+    node.wait_for_port();
+    node.wait_for_log("SIGHUP: the tokens are read again");
+    node.wait_for_log("\"listen\":");
     assert_eq!(write(&node, "/write?db=d", &token), 204);
 }
 

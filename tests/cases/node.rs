@@ -46,6 +46,13 @@ impl Node {
 
     /// As [`Node::start_in`], but only until the port is open: the node may still be replaying its log.
     pub fn open_in(dir: TempDir, args: &[&str]) -> Self {
+        let mut node = Self::spawn_in(dir, args);
+        node.wait_for_port();
+        node
+    }
+
+    /// As [`Node::open_in`], but nothing is waited for.
+    pub fn spawn_in(dir: TempDir, args: &[&str]) -> Self {
         let mut command = ringest("serve");
         command.args(["--log-format", "json"]).arg("--data-dir").arg(dir.path());
         for (option, value) in [("--listen", "127.0.0.1:0"), ("--default-retention", "inf")] {
@@ -62,11 +69,14 @@ impl Node {
                 let _ = lines.send(line);
             }
         });
-        let mut node = Self { child, address: ([0, 0, 0, 0], 0).into(), log, seen: Vec::new(), dir };
-        let line = node.wait_for_log("\"address\":");
+        Self { child, address: ([0, 0, 0, 0], 0).into(), log, seen: Vec::new(), dir }
+    }
+
+    /// From here on there are connections.
+    pub fn wait_for_port(&mut self) {
+        let line = self.wait_for_log("\"address\":");
         let address = line.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        node.address = address.and_then(|address| address.parse().ok()).expect(&line);
-        node
+        self.address = address.and_then(|address| address.parse().ok()).expect(&line);
     }
 
     /// The first log line, from here on or seen before, that contains `part`.
