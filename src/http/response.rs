@@ -139,6 +139,28 @@ pub struct Exchange<'a> {
     pub origin: &'a str,
 }
 
+impl<'a> Exchange<'a> {
+    /// What an answer tells that [`Response::write_to`] has written, for another one in its place. Its trace is told by errors only, and that
+    /// it had no body because of HEAD not at all.
+    pub fn of(answer: &'a [u8]) -> Self {
+        let head = answer.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).take_while(|line| !line.is_empty());
+        let value = |name: &str| {
+            let mut values = head.clone().filter_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b": "));
+            values.next().and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+        };
+        let connection = value("Connection");
+        Self {
+            minor_version: u8::from(connection != "keep-alive"),
+            keep_alive: connection != "close",
+            head_only: false,
+            version_header: value("X-Influxdb-Version"),
+            request_id: value("Request-Id"),
+            trace_id: value("Trace-Id"),
+            origin: value("Access-Control-Allow-Origin"),
+        }
+    }
+}
+
 impl Response {
     pub fn empty(status: Status) -> Self {
         Self { status, content_type: None, headers: Vec::new(), body: Vec::new(), close: false }

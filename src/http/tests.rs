@@ -539,6 +539,24 @@ fn answers_without_a_body() {
 }
 
 #[test]
+fn an_answer_tells_for_whom_it_was_written() {
+    let bodies = Response { body: b"\r\nOrigin: x\r\n\r\n".to_vec(), ..Response::empty(Status::BadRequest) };
+    for response in [Response::empty(Status::NoContent), bodies] {
+        for (minor_version, keep_alive) in [(0, true), (1, true), (1, false)] {
+            for origin in ["", "https://page.example"] {
+                let trace_id = if response.status.is_error() { "1a" } else { "" };
+                let exchange = Exchange { minor_version, keep_alive, origin, trace_id, ..EXCHANGE };
+                let mut out = Vec::new();
+                response.write_to(&mut out, exchange);
+                let mut again = Vec::new();
+                response.write_to(&mut again, Exchange::of(&out));
+                assert_eq!(out.escape_ascii().to_string(), again.escape_ascii().to_string());
+            }
+        }
+    }
+}
+
+#[test]
 fn answers_with_a_body() {
     let response = Response {
         status: Status::ServiceUnavailable,

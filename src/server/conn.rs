@@ -10,6 +10,7 @@ use super::connections::{Connection, Pace, Wait};
 use super::linger;
 use super::node::{Life, now_ns};
 use super::shard::Shard;
+use super::unsettled::{Held, Unsettled};
 use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
 use crate::net::{Buf, Greeting, IDLE_BYTES, PADDING, SMALL_BYTES};
 use crate::write::{self, Admit, Caller, Outcome, Padded, Plan, Stamp, TraceId, VERSION_HEADER};
@@ -22,9 +23,8 @@ const READ_BYTES_MAX: usize = 512 << 10;
 /// Answers that wait to be sent together are sent when they have so many bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// Most memory for answers, and for what belongs to them, that stays with a connection while it waits for a request.
+/// Most memory for answers that stays with a connection while it waits for a request.
 const KEPT_ANSWER_BYTES_MAX: usize = 1 << 10;
-const KEPT_UNSETTLED_MAX: usize = 16;
 
 /// Most bytes of a body that is read only to keep the connection when the answer is known without it.
 const UNWANTED_BYTES_MAX: u64 = 64 << 10;
@@ -140,17 +140,6 @@ struct Asked {
     origin: String,
 }
 
-/// Answers that may not be sent before the log is durable.
-#[derive(Default)]
-struct Unsettled {
-    /// When the requests were complete, one per answer.
-    began: Vec<Instant>,
-    /// Where in `Conn::out` the first of these answers begins.
-    from: usize,
-    /// Up to where the log must be durable.
-    position: u64,
-}
-
 struct Conn<'a> {
     shard: &'a Shard,
     connection: &'a Connection,
@@ -181,9 +170,7 @@ impl Conn<'_> {
     async fn run(&mut self) -> Option<End> {
         loop {
             let need = self.advance();
-            if let Some(end) = self.send().await? {
-                return Some(end);
-            }
+            self.send().await?;
             let end = match need {
                 Need::Bytes(missing) => self.receive(missing).await?,
                 Need::Room => None,
@@ -192,8 +179,8 @@ impl Conn<'_> {
                 Need::End(end) => Some(end),
             };
             if let Some(end) = end {
-                let sooner = self.send().await?;
-                return sooner.or(Some(end));
+                self.send().await?;
+                return Some(end);
             }
         }
     }
@@ -281,20 +268,19 @@ impl Conn<'_> {
                 // A query may bring a bucket into the world.
                 if is_write || position > 0 {
                     shard.wrote(position, !is_write || has_stored(&response));
-                    self.hold(began, position);
+                    return Done::Need(self.hold(response, now_ns, began, position).map(Need::End));
                 }
                 Done::Need(self.answer(response, now_ns).map(Need::End))
             }
         }
     }
 
-    /// The next answer is that of a write, which may not leave before the log is durable up to `position`.
-    fn hold(&mut self, began: Instant, position: u64) {
-        if self.unsettled.began.is_empty() {
-            self.unsettled.from = self.out.len();
-        }
-        self.unsettled.began.push(began);
-        self.unsettled.position = self.unsettled.position.max(position);
+    /// Queues the answer of a write, which may not leave before the log is durable up to `position`.
+    fn hold(&mut self, response: Response, now_ns: i64, began: Instant, position: u64) -> Option<End> {
+        let start = self.out.len();
+        let end = self.answer(response, now_ns);
+        self.unsettled.hold(Held { began, answer: start..self.out.len(), position, trace: self.asked.trace });
+        end
     }
 
     /// Tries a request again until there is room for it, or time is up. Its socket is not read meanwhile.
@@ -387,37 +373,30 @@ impl Conn<'_> {
         }
     }
 
-    /// Sends the answers that wait, once they may leave. Says how the connection ends if the log has failed; `None`: it is gone.
-    async fn send(&mut self) -> Option<Option<End>> {
-        let end = self.settle().await;
+    /// Sends the answers that wait, once they may leave. `None`: the connection is gone.
+    async fn send(&mut self) -> Option<()> {
+        self.settle().await;
         if self.out.is_empty() {
-            return Some(end);
+            return Some(());
         }
         self.wait(Wait::Answer);
         let (result, mut out) = self.connection.stream.write_all(std::mem::take(&mut self.out)).await;
         out.clear();
         self.out = out;
-        result.ok().map(|()| end)
+        result.ok()
     }
 
-    /// Waits until the log holds what the answers say. If it never will, one answer says that instead of them.
-    async fn settle(&mut self) -> Option<End> {
-        if self.unsettled.began.is_empty() {
-            return None;
+    /// Waits until the log holds what the answers say.
+    async fn settle(&mut self) {
+        if self.unsettled.is_empty() {
+            return;
         }
-        let position = std::mem::take(&mut self.unsettled.position);
+        let position = self.unsettled.position();
         if position > 0 {
             self.wait(Wait::Node);
         }
-        let settled = self.shard.durable(position).await;
-        let seconds = &self.shard.node.context.metrics.write_seconds;
-        self.unsettled.began.drain(..).for_each(|began| seconds.observe(began.elapsed().as_secs_f64()));
-        if settled.is_ok() {
-            return None;
-        }
-        self.out.truncate(self.unsettled.from);
-        let response = self.shard.ingest.borrow().poisoned();
-        Some(self.answer_last(response))
+        let is_durable = self.shard.durable(position).await.is_ok();
+        self.unsettled.settle(self.shard, is_durable, &mut self.out);
     }
 
     /// Reads what comes next; says so if the connection ends instead. `None`: it is gone.
@@ -471,7 +450,7 @@ impl Conn<'_> {
         (self.start, self.received) = (0, 0);
         // A long answer (metrics, a query) must not stay with the connection, nor a long origin.
         self.out.shrink_to(KEPT_ANSWER_BYTES_MAX);
-        self.unsettled.began.shrink_to(KEPT_UNSETTLED_MAX);
+        self.unsettled.shrink();
         self.asked.origin = String::new();
         is_warm
     }

@@ -21,6 +21,7 @@ mod shard;
 mod signal;
 #[cfg(test)]
 mod tests;
+mod unsettled;
 
 use std::io;
 use std::net::SocketAddr;

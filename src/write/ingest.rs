@@ -267,7 +267,7 @@ impl Ingest {
     /// The answer to requests whose place in the log is not durable and will not be.
     pub fn poisoned(&self) -> Response {
         let reason = self.log_failure().unwrap_or_else(|| "a write has failed".into());
-        Response { close: true, ..Refusal::Poisoned { reason, in_flight: true }.response() }
+        Refusal::Poisoned { reason, in_flight: true }.response()
     }
 
     /// The answer to a request that HTTP itself refuses.

@@ -618,6 +618,44 @@ fn a_failed_write_of_the_log_poisons_the_node_until_it_is_started_again() {
     node.must_write("d", "m f=52i 52");
 }
 
+#[test]
+fn each_request_of_a_pipeline_that_a_failed_log_held_is_told_by_its_own_name() {
+    let node = start(&["--shards", "1"]);
+    node.must_write("d", "m f=1i 1");
+    limit_files(&node, "1");
+    let trace = |number| format!("{:032x}", number + 1);
+    let requests: String = (0..6)
+        .map(|number| {
+            let (method, target) = if number == 2 { ("GET", "/ping") } else { ("POST", "/write?db=d") };
+            let body = if number == 4 { "m f=1x".into() } else { format!("m f={number}i") };
+            let trace = trace(number);
+            let close = if number == 5 { "Connection: close\r\n" } else { "" };
+            format!(
+                "{method} {target} HTTP/1.1\r\nHost: node\r\nX-Request-Id: r{number}\r\n\
+                 Traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n{close}Content-Length: 6\r\n\r\n{body}"
+            )
+        })
+        .collect();
+    assert!(requests.len() < 2048, "they come in one read");
+    let mut client = node.connect();
+    client.send(requests);
+    for number in 0..6 {
+        let answer = client.answer();
+        assert_eq!(answer.header("X-Request-Id"), Some(&*format!("r{number}")), "{answer:?}");
+        assert_eq!(answer.header("Connection"), (number == 5).then_some("close"), "{answer:?}");
+        // What does not depend on the log stands.
+        if number == 2 {
+            assert_eq!((answer.status, answer.header("Trace-Id")), (204, None), "{answer:?}");
+        } else if number == 4 {
+            assert_eq!((answer.status, answer.header("Trace-Id")), (400, Some(&*trace(number))), "{answer:?}");
+        } else {
+            assert_eq!((answer.status, answer.header("Trace-Id")), (503, Some(&*trace(number))), "{answer:?}");
+            assert!(answer.text().contains("not known whether this request was stored"), "{answer:?}");
+        }
+    }
+    client.expect_end();
+}
+
 /// The largest file that the running node may write, in bytes.
 fn limit_files(node: &Node, bytes: &str) {
     let status = std::process::Command::new("prlimit")
