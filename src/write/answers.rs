@@ -56,7 +56,7 @@ answers! {
     MissingDb: BadRequest, "invalid", "write/parameters", [], Keep, "`db` is missing or empty";
     NotUtf8: BadRequest, "invalid", "write/parameters", [], Keep, "a parameter is not UTF-8 once it is percent-decoded; the message names it";
     Precision: BadRequest, "invalid", "write/parameters", [], Keep, "`precision` is none that the path knows";
-    Query: BadRequest, "invalid", "query", [], Keep, "`q` is missing, or is no InfluxQL; a parameter of `/query` is not UTF-8";
+    Query: BadRequest, "invalid", "query", [], Keep, "`q` is missing, or is no InfluxQL; a parameter of `/query` is not UTF-8, or its form is none";
     Gzip: BadRequest, "invalid", "write/decompress", [], Keep, "`Content-Encoding` says gzip, and the body is none, or is cut";
     Syntax: BadRequest, "invalid", "write/parse", [], Keep, "lines are not line protocol; `line` and `lines` say which";
     Credentials: Unauthorized, "unauthorized", "authorize", ["WWW-Authenticate"], Keep, "the credentials are unknown, garbled, or not enough for the bucket";

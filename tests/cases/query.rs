@@ -156,6 +156,22 @@ fn a_query_comes_in_the_url_in_a_form_or_as_the_body() {
     assert_eq!(answers("GET", "/query?q=CREATE+DATABASE+a", "", b""), done);
     assert_eq!(answers("POST", "/query", form, b"q=CREATE+DATABASE+%22b%22&u=root&p=root"), done);
     assert_eq!(answers("POST", "/query", "Content-Type: application/vnd.influxql\r\n", b"CREATE DATABASE c"), done);
+    // As curl -F does, with a field and with a file.
+    let part = |of: &str, value: &str| format!("--b0\r\nContent-Disposition: form-data; {of}\r\n\r\n{value}\r\n");
+    let parts = "Content-Type: multipart/form-data; boundary=b0\r\n";
+    let field = part("name=\"db\"", "x") + &part("name=\"q\"", "CREATE DATABASE f") + "--b0--\r\n";
+    assert_eq!(answers("POST", "/query?q=nothing", parts, field.as_bytes()), done);
+    let file = part("name=\"q\"; filename=\"q.txt\"", "CREATE DATABASE g\n") + "--b0--\r\n";
+    assert_eq!(answers("POST", "/query", parts, file.as_bytes()), done);
+    assert_eq!(answers("GET", "/query?q=CREATE+DATABASE+g", parts, b""), done);
+    for (headers, body, why) in [
+        ("Content-Type: multipart/form-data\r\n", file.as_bytes(), "names no boundary"),
+        (parts, &file.as_bytes()[..file.len() - 10], "ends without its closing boundary"),
+        (parts, b"q=SHOW+DATABASES", "does not begin with its boundary"),
+    ] {
+        let (status, text) = answers("POST", "/query", headers, body);
+        assert!(status == 400 && text.contains(why), "{status} {text}");
+    }
     // The Python client announces gzip with every request once it was asked for.
     assert_eq!(answers("POST", "/query?q=CREATE+DATABASE+d", "Content-Encoding: gzip\r\n", b""), done);
     let mut gzip = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
@@ -164,7 +180,7 @@ fn a_query_comes_in_the_url_in_a_form_or_as_the_body() {
     let headers = format!("{form}Content-Encoding: gzip\r\n");
     assert_eq!(answers("POST", "/query", &headers, &packed[..bytes]), done);
     let (_, shown) = answers("POST", "/query", form, b"q=SHOW+DATABASES");
-    assert!(shown.contains(r#"[["a"],["b"],["c"],["d"],["e"]]"#), "{shown}");
+    assert!(shown.contains(r#"[["a"],["b"],["c"],["d"],["e"],["f"],["g"]]"#), "{shown}");
 }
 
 #[test]

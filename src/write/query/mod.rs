@@ -3,6 +3,7 @@
 
 mod answer;
 pub mod influxql;
+mod multipart;
 mod token;
 
 use std::borrow::Cow;
@@ -52,10 +53,12 @@ impl fmt::Debug for Query {
 }
 
 /// How the body says the query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Form {
     /// As parameters, like those of the URL.
     Parameters,
+    /// As parameters in parts of their own.
+    Parts { boundary: String },
     /// The body is the query.
     Text,
 }
@@ -69,10 +72,16 @@ impl Query {
         if let Some(bytes) = head.content_length.filter(|bytes| *bytes > BODY_BYTES_MAX as u64) {
             return Err(too_large(Some(bytes)));
         }
-        let media_type = head.content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default();
-        let is_text = media_type.trim().eq_ignore_ascii_case("application/vnd.influxql");
-        let form = if is_text { Form::Text } else { Form::Parameters };
-        params::check(head.query.as_bytes()).map_err(not_utf8)?;
+        let content_type = head.content_type.as_deref().unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let form = match &*media_type {
+            "application/vnd.influxql" => Form::Text,
+            "multipart/form-data" => {
+                Form::Parts { boundary: multipart::boundary(content_type).map_err(refused)?.into() }
+            }
+            _ => Form::Parameters,
+        };
+        params::check(head.query.as_bytes()).map_err(refused)?;
         Ok(Self { url: head.query.clone(), form, gzip })
     }
 
@@ -91,16 +100,15 @@ impl Query {
             gunzip = Gunzip::new().map_err(Refusal::Gzip)?;
             bytes = gunzip.decode(bytes, BODY_BYTES_MAX, |_| true).map_err(of_gzip)?.as_bytes();
         }
-        let (form, text) = match self.form {
-            Form::Parameters => (bytes, ""),
-            Form::Text => (&b""[..], std::str::from_utf8(bytes).map_err(|_| refused("the body is not UTF-8"))?),
-        };
-        params::check(form).map_err(not_utf8)?;
+        let said = Said::read(bytes, &self.form)?;
         let parameter = |name: &str| {
-            let value = params::first(form, name).or_else(|| params::first(self.url.as_bytes(), name));
+            let value = said.first(name).or_else(|| params::first(self.url.as_bytes(), name));
             value.filter(|value| !value.is_empty())
         };
-        let query = if text.is_empty() { parameter("q") } else { Some(Cow::Borrowed(text)) };
+        let query = match said {
+            Said::Text(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
+            _ => parameter("q"),
+        };
         let query = query.ok_or_else(|| refused("missing required parameter \"q\""))?;
         let statements = influxql::parse(&query).map_err(|error| refused(format!("error parsing query: {error}")))?;
         if statements.len() > STATEMENTS_MAX {
@@ -113,12 +121,45 @@ impl Query {
     }
 }
 
-fn refused(reason: impl Into<String>) -> Refusal {
-    Refusal::Query { reason: reason.into() }
+/// What a body says.
+enum Said<'a> {
+    Parameters(&'a [u8]),
+    Parts(Vec<(&'a str, &'a str)>),
+    Text(&'a str),
 }
 
-fn not_utf8(parameter: NotUtf8) -> Refusal {
-    refused(parameter.to_string())
+impl<'a> Said<'a> {
+    fn read(body: &'a [u8], form: &Form) -> Result<Self, Refusal> {
+        match form {
+            Form::Parameters => params::check(body).map(|()| Self::Parameters(body)).map_err(refused),
+            // A header that came without what it is about, as with GET.
+            Form::Parts { .. } if body.is_empty() => Ok(Self::Parts(Vec::new())),
+            Form::Parts { boundary } => {
+                let utf8 = |(name, value): multipart::Part<'a>| {
+                    let value = std::str::from_utf8(value).map_err(|_| NotUtf8 { name: name.to_owned() });
+                    value.map(|value| (name, value)).map_err(refused)
+                };
+                let parts = multipart::parts(body, boundary).map_err(refused)?;
+                parts.into_iter().map(utf8).collect::<Result<_, _>>().map(Self::Parts)
+            }
+            Form::Text => std::str::from_utf8(body).map(Self::Text).map_err(|_| refused("the body is not UTF-8")),
+        }
+    }
+
+    /// The first value of a parameter.
+    fn first(&self, name: &str) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Parameters(form) => params::first(form, name),
+            Self::Parts(parts) => {
+                parts.iter().find(|(known, _)| *known == name).map(|(_, value)| Cow::Borrowed(*value))
+            }
+            Self::Text(_) => None,
+        }
+    }
+}
+
+fn refused(reason: impl ToString) -> Refusal {
+    Refusal::Query { reason: reason.to_string() }
 }
 
 fn too_large(declared: Option<u64>) -> Refusal {
