@@ -142,14 +142,10 @@ mod tests {
 
     impl Ends {
         fn new(version: &'static SupportedProtocolVersion) -> Self {
-            let made = rcgen::generate_simple_self_signed(["node".to_owned()]).unwrap();
-            let dir = tempfile::tempdir().unwrap();
-            let pem = dir.path().join("both.pem");
-            std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
             let budget = Budget::new(1 << 30);
-            let tls = Tls::open(&pem, &pem, &budget).unwrap();
+            let (tls, certificate) = Tls::self_signed(&budget);
             let mut roots = RootCertStore::empty();
-            roots.add(made.cert.der().clone()).unwrap();
+            roots.add(certificate).unwrap();
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let client = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
             let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());

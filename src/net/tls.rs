@@ -98,6 +98,19 @@ fn read(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
     Ok(Identity { config: Arc::new(config), validities })
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+impl Tls {
+    /// With a new certificate for `node`, which clients have to trust.
+    pub fn self_signed(budget: &Arc<Budget>) -> (Self, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["node".to_owned()]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let pem = dir.path().join("both.pem");
+        std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        (Self::open(&pem, &pem, budget).unwrap(), made.cert.der().clone())
+    }
+}
+
 /// Certificate and key cannot be used.
 #[derive(Debug)]
 pub enum TlsError {

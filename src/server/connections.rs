@@ -272,12 +272,8 @@ mod tests {
 
     #[test]
     fn an_idle_connection_with_tls_ends_with_a_goodbye() {
-        let made = rcgen::generate_simple_self_signed(["node".to_owned()]).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let pem = dir.path().join("both.pem");
-        std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
         let budget = Budget::new(1 << 20);
-        let tls = Tls::open(&pem, &pem, &budget).unwrap();
+        let (tls, _) = Tls::self_signed(&budget);
         let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut client = TcpStream::connect(bound.address()).unwrap();
         Ring::new().unwrap().block_on(async {

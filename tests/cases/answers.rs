@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ringest::write::{ANSWERS, Answer as Row};
 
-use crate::node::{Answer, Client, Node};
+use crate::node::{Answer, Client, Node, gzip};
 
 /// Headers that some answers have and others must not have.
 const OWN_HEADERS: [&str; 3] = ["Allow", "Retry-After", "WWW-Authenticate"];
@@ -91,13 +91,6 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         let length = body.len();
         let head = format!("{method} {target} HTTP/1.1\r\nHost: node\r\n{headers}Content-Length: {length}\r\n\r\n");
         [head.as_bytes(), body].concat()
-    };
-    let gzip = |bytes: &[u8]| {
-        let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
-        let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
-        let len = compressor.gzip_compress(bytes, &mut out).unwrap();
-        out.truncate(len);
-        out
     };
     let (write, is_gzip) = ("/write?db=d", "Content-Encoding: gzip\r\n");
     // Names that fill a segment of the log, though the body alone would fit.

@@ -1,16 +1,6 @@
 //! Bodies in every wrapping and of every size: gzip, chunks, limits, and many or long names.
 
-use libdeflater::{CompressionLvl, Compressor};
-
-use crate::node::{Answer, Node};
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut compressor = Compressor::new(CompressionLvl::default());
-    let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
-    let len = compressor.gzip_compress(bytes, &mut out).unwrap();
-    out.truncate(len);
-    out
-}
+use crate::node::{Answer, Node, gzip};
 
 fn write_gzip(node: &Node, body: &[u8]) -> Answer {
     let mut client = node.connect();

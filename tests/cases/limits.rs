@@ -175,7 +175,11 @@ impl SmallDisk {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={size}");
         let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
-        status.is_ok_and(|status| status.success()).then_some(Self { folder })
+        let is_mounted = status.is_ok_and(|status| status.success());
+        if !is_mounted {
+            eprintln!("skipped: mounting a tmpfs needs root");
+        }
+        is_mounted.then_some(Self { folder })
     }
 
     fn ballast(&self) -> PathBuf {
@@ -203,10 +207,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
-    let Some(disk) = SmallDisk::mount("8m") else {
-        eprintln!("skipped: mounting a tmpfs needs root");
-        return;
-    };
+    let Some(disk) = SmallDisk::mount("8m") else { return };
     let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
     // Without a log, so that memory is what ends.
     let options = [
@@ -274,10 +275,7 @@ fn a_full_disk_is_told_and_everything_is_published_when_there_is_room() {
 /// The log leaves enough of a small disk free for the lake to publish what is in it, even where that hardly compresses.
 #[test]
 fn a_log_does_not_take_a_small_disk_from_the_lake() {
-    let Some(disk) = SmallDisk::mount("64m") else {
-        eprintln!("skipped: mounting a tmpfs needs root");
-        return;
-    };
+    let Some(disk) = SmallDisk::mount("64m") else { return };
     let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
     let node = Node::start_in(dir, &["--max-body-size", "1MB", "--flush-interval", "1h"]);
     let mut state = 1u64;
@@ -309,10 +307,7 @@ fn a_log_does_not_take_a_small_disk_from_the_lake() {
 
 #[test]
 fn what_was_acknowledged_on_a_full_disk_survives_a_kill() {
-    let Some(disk) = SmallDisk::mount("64m") else {
-        eprintln!("skipped: mounting a tmpfs needs root");
-        return;
-    };
+    let Some(disk) = SmallDisk::mount("64m") else { return };
     let dir = tempfile::tempdir_in(disk.folder.path()).unwrap();
     let options = ["--max-body-size", "1MB", "--flush-interval", "200ms"];
     let node = Node::start_in(dir, &options);

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::lake_reader::{Lake, parquet_files};
-use crate::node::{Client, Node, PATIENCE, ringest};
+use crate::node::{Node, PATIENCE, gzip, ringest};
 
 /// Nothing is published unless a test asks for it, so that everything stands in the log.
 const LONG: [&str; 2] = ["--flush-interval", "1h"];
@@ -22,31 +22,11 @@ fn restart(node: Node, args: &[&str]) -> Node {
     Node::start_in(node.kill(), &[&LONG, args].concat())
 }
 
-/// Connections over all shards: of many at once, the first shard that wakes up takes most.
-fn spread(node: &Node, count: usize) -> Vec<Client> {
-    let connect = |_| {
-        let mut client = node.connect();
-        client.request("GET", "/ping", b"");
-        assert_eq!(client.answer().status, 204);
-        client
-    };
-    (0..count).map(connect).collect()
-}
-
 fn segments(data_dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(data_dir.join("wal")).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
-}
-
-fn gzip(body: &[u8]) -> Vec<u8> {
-    use libdeflater::{CompressionLvl, Compressor};
-    let mut compressor = Compressor::new(CompressionLvl::default());
-    let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
-    let bytes = compressor.gzip_compress(body, &mut out).unwrap();
-    out.truncate(bytes);
-    out
 }
 
 #[test]
@@ -176,7 +156,7 @@ fn the_next_life_may_have_other_shards_limits_and_memory() {
 #[test]
 fn a_column_born_on_one_shard_is_there_for_the_requests_of_another() {
     let node = start(&["--shards", "3"]);
-    let mut clients = spread(&node, 9);
+    let mut clients = node.served(9);
     for round in 0..30 {
         // All bring the same new column, and one of their own.
         for (number, client) in clients.iter_mut().enumerate() {
@@ -202,7 +182,7 @@ fn the_last_acknowledged_write_of_a_point_wins_over_epochs_and_lives() {
     let mut last: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     let mut number = 0;
     for life in 0..4 {
-        let mut clients = spread(&node, 7);
+        let mut clients = node.served(7);
         for round in 0..60 {
             for register in 0..3 {
                 number += 1;
@@ -232,7 +212,7 @@ fn the_last_acknowledged_write_of_a_point_wins_over_epochs_and_lives() {
 #[test]
 fn the_last_acknowledged_write_of_a_point_wins_whichever_shard_is_the_busiest() {
     let node = start(&["--shards", "3"]);
-    let mut clients = spread(&node, 12);
+    let mut clients = node.served(12);
     let mut write = |client: usize, line: String| {
         clients[client].request("POST", "/write?db=d", line.as_bytes());
         assert_eq!(clients[client].answer().status, 204);

@@ -14,6 +14,28 @@ use crate::lake_reader::Lake;
 /// A node that does not answer for so long has failed its test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A line that is taken.
+pub const LINE: &str = "weather,city=Oslo temperature=21.5 1700000000000000000\n";
+
+/// A write to `d`, as it is on the wire.
+pub fn write_request(body: &str) -> String {
+    format!("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+    let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
+    let len = compressor.gzip_compress(bytes, &mut out).unwrap();
+    out.truncate(len);
+    out
+}
+
+/// The value of the metric whose line starts with `name` (and a space).
+pub fn metric_in(metrics: &str, name: &str) -> f64 {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no metric {name} in\n{metrics}"))
+}
+
 /// `ringest serve` on a free port; killed when dropped.
 pub struct Node {
     child: Child,
@@ -115,6 +137,17 @@ impl Node {
         Client::new(self.address)
     }
 
+    /// Connections that are served: each has had an answer. Of many at once the first shard that wakes up takes most; these are spread over all.
+    pub fn served(&self, count: usize) -> Vec<Client> {
+        let serve = |_| {
+            let mut client = self.connect();
+            client.request("GET", "/ping", b"");
+            assert_eq!(client.answer().status, 204);
+            client
+        };
+        (0..count).map(serve).collect()
+    }
+
     /// One request on a connection of its own.
     pub fn request(&self, method: &str, target: &str, body: &[u8]) -> Answer {
         let mut client = self.connect();
@@ -152,9 +185,7 @@ impl Node {
 
     /// The value of the metric whose line starts with `name` (and a space).
     pub fn metric(&self, name: &str) -> f64 {
-        let metrics = self.metrics();
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("no metric {name} in\n{metrics}"))
+        metric_in(&self.metrics(), name)
     }
 
     pub fn signal(&self, name: &str) {
@@ -268,6 +299,23 @@ impl<S: Read + Write> Client<S> {
         let length = body.len();
         let head = format!("{method} {target} HTTP/1.1\r\nHost: node\r\n{headers}Content-Length: {length}\r\n\r\n");
         self.send([head.as_bytes(), body].concat());
+    }
+
+    /// Writes bodies of so many lines, each with its length and in chunks; says how many points that were.
+    pub fn write_bodies(&mut self, lines: &[u32]) -> f64 {
+        let mut points = 0.0;
+        for lines in lines.iter().copied() {
+            let body: String = (0..lines).map(|number| format!("m,host=a value={number}i {number}\n")).collect();
+            self.request("POST", "/write?db=d", body.as_bytes());
+            assert_eq!(self.answer().status, 204, "{lines} lines");
+            let middle = body.len() / 2;
+            self.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n");
+            self.send(format!("{middle:x}\r\n{}\r\n", &body[..middle]));
+            self.send(format!("{:X}\r\n{}\r\n0\r\n\r\n", body.len() - middle, &body[middle..]));
+            assert_eq!(self.answer().status, 204, "{lines} lines, chunked");
+            points += 2.0 * f64::from(lines);
+        }
+        points
     }
 
     /// The next answer to a request other than HEAD; an interim `100 Continue` is one too.

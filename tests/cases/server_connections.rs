@@ -2,21 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::node::{Client, Node, PATIENCE};
+use crate::node::{Client, LINE, Node, PATIENCE};
 use crate::server_requests::answer_while_sending;
-
-const LINE: &str = "weather,city=Oslo temperature=21.5 1700000000000000000\n";
-
-/// Connections that are served: each has had an answer.
-fn served(node: &Node, count: usize) -> Vec<Client> {
-    let serve = |_| {
-        let mut client = node.connect();
-        client.request("GET", "/ping", b"");
-        assert_eq!(client.answer().status, 204);
-        client
-    };
-    (0..count).map(serve).collect()
-}
 
 #[track_caller]
 fn assert_turned_away(client: &mut Client) {
@@ -31,7 +18,7 @@ fn assert_turned_away(client: &mut Client) {
 #[test]
 fn one_connection_too_many_is_told_so() {
     let mut node = Node::start(&["--max-connections", "3", "--shards", "2"]);
-    let mut clients = served(&node, 3);
+    let mut clients = node.served(3);
     // Whether it has said anything yet or not.
     let mut silent = node.connect();
     assert_turned_away(&mut silent);
@@ -65,7 +52,7 @@ fn one_connection_too_many_is_told_so() {
 #[test]
 fn a_body_that_comes_to_a_full_node_is_answered_not_reset() {
     let node = Node::start(&["--max-connections", "1", "--shards", "1"]);
-    let served = served(&node, 1);
+    let served = node.served(1);
     let head = "POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 20000000\r\n\r\n";
     assert_eq!(answer_while_sending(node.connect(), head, 20_000_000), 503);
     drop(served);
@@ -74,7 +61,7 @@ fn a_body_that_comes_to_a_full_node_is_answered_not_reset() {
 #[test]
 fn a_crowd_at_the_door_costs_those_inside_nothing() {
     let node = Node::start(&["--max-connections", "2", "--shards", "1"]);
-    let mut clients = served(&node, 2);
+    let mut clients = node.served(2);
     // More than are told so; the others find their connection closed.
     let crowd: Vec<Client> = (0..600).map(|_| node.connect()).collect();
     for client in &mut clients {

@@ -4,9 +4,7 @@ use std::net::TcpStream;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::node::{Client, Node, PATIENCE, ringest};
-
-const LINE: &str = "weather,city=Oslo temperature=21.5 1700000000000000000\n";
+use crate::node::{Client, LINE, Node, PATIENCE, ringest, write_request};
 
 /// A start that must fail; its sentence on standard error.
 fn refusal(args: &[&str]) -> String {
@@ -77,18 +75,24 @@ fn sigterm_and_sigint_end_it_well() {
     }
 }
 
-#[test]
-fn a_request_in_flight_is_finished() {
-    let mut node = Node::start(&[]);
+/// A connection on which the node waits for the other half of a body.
+fn half_a_request(node: &Node) -> Client {
     let mut client = node.connect();
-    client.send(format!("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n", LINE.len()));
-    client.send(&LINE[..10]);
+    let request = write_request(LINE);
+    client.send(&request[..request.len() - LINE.len().div_ceil(2)]);
     // The node has the head when it tells another connection that it has this one open.
     while node.metric("ringest_connections") < 2.0 {}
     std::thread::sleep(Duration::from_millis(100));
+    client
+}
+
+#[test]
+fn a_request_in_flight_is_finished() {
+    let mut node = Node::start(&[]);
+    let mut client = half_a_request(&node);
     node.signal("TERM");
     node.wait_for_log("stopping");
-    client.send(&LINE[10..]);
+    client.send(&LINE[LINE.len() / 2..]);
     let answer = client.answer();
     assert_eq!((answer.status, answer.header("Connection")), (204, Some("close")));
     client.expect_end();
@@ -99,10 +103,7 @@ fn a_request_in_flight_is_finished() {
 #[test]
 fn a_request_that_never_ends_is_cut_in_time() {
     let mut node = Node::start(&["--shutdown-timeout", "1s"]);
-    let mut client = node.connect();
-    client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 1000\r\n\r\nhalf");
-    while node.metric("ringest_connections") < 2.0 {}
-    std::thread::sleep(Duration::from_millis(100));
+    let mut client = half_a_request(&node);
     node.signal("TERM");
     assert_eq!(node.wait().code(), Some(0));
     client.expect_end();
@@ -111,10 +112,7 @@ fn a_request_that_never_ends_is_cut_in_time() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let mut node = Node::start(&[]);
-    let mut client = node.connect();
-    client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: 1000\r\n\r\nhalf");
-    while node.metric("ringest_connections") < 2.0 {}
-    std::thread::sleep(Duration::from_millis(100));
+    let _client = half_a_request(&node);
     node.signal("TERM");
     node.wait_for_log("stopping");
     node.signal("INT");

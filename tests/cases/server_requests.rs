@@ -3,13 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::node::{Client, Node};
-
-const LINE: &str = "weather,city=Oslo temperature=21.5 1700000000000000000\n";
-
-fn write_request(body: &str) -> String {
-    format!("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
+use crate::node::{Client, LINE, Node, write_request};
 
 fn is_alive(node: &Node) -> bool {
     node.request("GET", "/ping", b"").status == 204
@@ -143,18 +137,7 @@ fn a_request_may_come_byte_by_byte() {
 fn bodies_of_every_size_class_arrive_whole() {
     let node = Node::start(&[]);
     let mut client = node.connect();
-    let mut points = 0.0;
-    for lines in [1, 10, 300, 1_000, 5_000, 20_000, 80_000, 200_000] {
-        let body: String = (0..lines).map(|number| format!("m,host=a value={number}i {number}\n")).collect();
-        client.request("POST", "/write?db=d", body.as_bytes());
-        assert_eq!(client.answer().status, 204, "{lines} lines");
-        let middle = body.len() / 2;
-        client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n");
-        client.send(format!("{middle:x}\r\n{}\r\n", &body[..middle]));
-        client.send(format!("{:X}\r\n{}\r\n0\r\n\r\n", body.len() - middle, &body[middle..]));
-        assert_eq!(client.answer().status, 204, "{lines} lines, chunked");
-        points += 2.0 * f64::from(lines);
-    }
+    let points = client.write_bodies(&[1, 10, 300, 1_000, 5_000, 20_000, 80_000, 200_000]);
     assert_eq!(node.metric("ringest_points_total"), points);
 }
 

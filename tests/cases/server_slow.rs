@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::node::{Answer, Client, Node, PATIENCE};
+use crate::node::{Answer, Client, LINE, Node, PATIENCE};
 
-const LINE: &str = "weather,city=Oslo temperature=21.5 1700000000000000000\n";
 const STEP: Duration = Duration::from_millis(100);
 
 /// A node that waits a second for a request.

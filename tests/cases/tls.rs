@@ -13,9 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tempfile::TempDir;
 
-use crate::node::{Answer, Client, Node, PATIENCE, ringest};
+use crate::node::{Answer, Client, LINE, Node, PATIENCE, metric_in, ringest, write_request};
 
-const LINE: &str = "weather,city=Oslo temperature=21.5 1700000000000000000\n";
 const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 
 type Secure = Client<StreamOwned<ClientConnection, TcpStream>>;
@@ -59,9 +58,7 @@ impl Identity {
     }
 
     fn metric(&self, node: &Node, name: &str) -> f64 {
-        let metrics = self.request(node, "GET", "/metrics", b"").text();
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("no metric {name} in\n{metrics}"))
+        metric_in(&self.request(node, "GET", "/metrics", b"").text(), name)
     }
 }
 
@@ -105,10 +102,6 @@ fn refusal(address: SocketAddr, config: &Arc<ClientConfig>) -> String {
     let mut client = connect(address, config);
     let Secure { stream, .. } = &mut client;
     stream.conn.complete_io(&mut stream.sock).unwrap_err().to_string()
-}
-
-fn write_request(body: &str) -> String {
-    format!("POST /write?db=d HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 #[test]
@@ -224,18 +217,7 @@ fn bodies_of_every_size_arrive_whole() {
     let identity = Identity::new();
     let node = identity.start(&[]);
     let mut client = identity.connect(&node);
-    let mut points = 0.0;
-    for lines in [1, 300, 1_000, 20_000, 200_000] {
-        let body: String = (0..lines).map(|number| format!("m,host=a value={number}i {number}\n")).collect();
-        client.request("POST", "/write?db=d", body.as_bytes());
-        assert_eq!(client.answer().status, 204, "{lines} lines");
-        let middle = body.len() / 2;
-        client.send("POST /write?db=d HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n");
-        client.send(format!("{middle:x}\r\n{}\r\n", &body[..middle]));
-        client.send(format!("{:X}\r\n{}\r\n0\r\n\r\n", body.len() - middle, &body[middle..]));
-        assert_eq!(client.answer().status, 204, "{lines} lines, chunked");
-        points += 2.0 * f64::from(lines);
-    }
+    let points = client.write_bodies(&[1, 300, 1_000, 20_000, 200_000]);
     assert_eq!(identity.metric(&node, "ringest_points_total"), points);
     // Keys and a small buffer of each connection that is open, and of none that is not.
     drop(client);
