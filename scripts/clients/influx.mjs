@@ -1,7 +1,7 @@
 // One write with the npm package influx. Takes what to do as JSON, and prints as JSON what became of it.
 import { FieldType, InfluxDB } from "influx";
 
-const { port, database, username, password, create, points, precision } = JSON.parse(process.argv[2]);
+const { port, database, username, password, points, precision = "n", create = false } = JSON.parse(process.argv[2]);
 const schema = {
   measurement: "weather",
   tags: ["place", "sensor id"],

@@ -1,7 +1,8 @@
 // Writes lines with the npm package @influxdata/influxdb-client. Takes what to do as JSON, and prints as JSON what became of it.
 import { InfluxDB, Point, setLogger } from "@influxdata/influxdb-client";
 
-const { port, bucket, token, lines, points, precision, compress, patience, options } = JSON.parse(process.argv[2]);
+const what = JSON.parse(process.argv[2]);
+const { port, bucket, token, lines, points = [], precision = "ns", compress = false, patience = 0, options } = what;
 // What it would log is in the outcome.
 setLogger({ error() {}, warn() {} });
 const outcome = { error: null, retried: [], succeeded: 0 };
@@ -17,8 +18,8 @@ const quiet = {
 const client = new InfluxDB({ url: `http://127.0.0.1:${port}`, token, writeOptions: { ...quiet, ...options } });
 const writer = client.getWriteApi("any", bucket, precision);
 try {
-  for (const line of lines ?? []) writer.writeRecord(line);
-  for (const { place, degrees, count, open, note, time } of points ?? []) {
+  for (const line of lines) writer.writeRecord(line);
+  for (const { place, degrees, count, open, note, time } of points) {
     const point = new Point("weather").tag("place", place);
     if (degrees !== undefined) point.floatField("degrees", degrees);
     if (count !== undefined) point.intField("count", count);
@@ -27,7 +28,7 @@ try {
     writer.writePoint(point.timestamp(time));
   }
   // close() tries what waits for its retry once more, at once, and gives it up: whoever retries has to stay open.
-  const wanted = (lines ?? []).length + (points ?? []).length;
+  const wanted = lines.length + points.length;
   const deadline = Date.now() + patience * 1000;
   if (patience) await writer.flush(false).catch(() => {});
   while (Date.now() < deadline && outcome.succeeded < wanted) await new Promise((resolve) => setTimeout(resolve, 50));

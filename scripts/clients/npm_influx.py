@@ -8,17 +8,9 @@ NOT_OFFERED = {"gzip": "the package does not compress"}
 POINT = {"measurement": "weather", "tags": {"place": "a"}, "fields": {"degrees": 1}, "timestamp": str(TIME)}
 
 
-def write(node, database, points, username="root", password="root", precision="n", create=False):
-    return npm.run(
-        "influx.mjs",
-        port=node.port,
-        database=database,
-        username=username,
-        password=password,
-        points=points,
-        precision=precision,
-        create=create,
-    )
+def write(node, database, points, username="root", password="root", **how):
+    account = {"username": username, "password": password}
+    return npm.run("influx.mjs", node, database=database, points=points, **account, **how)
 
 
 def success(node):

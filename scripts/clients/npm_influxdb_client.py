@@ -7,22 +7,12 @@ NAME = "@influxdata/influxdb-client (npm)"
 NOT_OFFERED = {}
 
 # It takes the seconds of Retry-After for milliseconds, and drops what it wrote after five more tries: within a second.
-PATIENT = {"maxRetries": 50, "retryJitter": 2000, "patience": 60}
+PATIENT = {"options": {"maxRetries": 50, "retryJitter": 2000, "batchSize": 2}, "patience": 60}
+IMPATIENT = {"maxRetries": 0}
 
 
-def write(node, bucket, lines=(), points=(), token="any", precision="ns", compress=False, patience=0, **options):
-    return npm.run(
-        "influxdb_client.mjs",
-        port=node.port,
-        bucket=bucket,
-        token=token,
-        lines=lines,
-        points=points,
-        precision=precision,
-        compress=compress,
-        patience=patience,
-        options=options,
-    )
+def write(node, bucket, lines=(), token="any", **how):
+    return npm.run("influxdb_client.mjs", node, bucket=bucket, lines=lines, token=token, **how)
 
 
 def write_all_forms(node, bucket, compress):
@@ -61,7 +51,7 @@ def partial_write(node):
 def credentials(node):
     line = [f"weather,place=a degrees=1 {TIME}"]
     for given, status in ((None, 403), ("any", 401), (node.tokens["elsewhere"], 401)):
-        error = write(node, "npm_v2_guarded", line, token=given, maxRetries=0)["error"]
+        error = write(node, "npm_v2_guarded", line, token=given, options=IMPATIENT)["error"]
         expect(f"the status with {'a' if given else 'no'} token is", error and error["status"], status)
     outcome = write(node, "npm_v2_guarded", line, token=node.tokens["writer"])
     expect("with a token", outcome["error"], None)
@@ -71,7 +61,7 @@ def credentials(node):
 def quota(node):
     """It tries again until it may write."""
     lines, token = node.over_quota(), node.metered()
-    outcome = write(node, "npm_v2_quota", lines, token=token, batchSize=2, **PATIENT)
+    outcome = write(node, "npm_v2_quota", lines, token=token, **PATIENT)
     expect("a batch is told to wait", 429 in [retry["status"] for retry in outcome["retried"]], True)
     expect("all are stored", (outcome["error"], len(stored(node, "npm_v2_quota"))), (None, len(lines)))
 
@@ -79,7 +69,7 @@ def quota(node):
 def overload(node):
     """It tries again until there is room."""
     line = [f"weather,place=a degrees=1 {TIME}"]
-    error = write(node, "npm_v2_overload", line, maxRetries=0)["error"]
+    error = write(node, "npm_v2_overload", line, options=IMPATIENT)["error"]
     expect("without retries it reports", error and error["status"], 503)
     outcome = write(node, "npm_v2_overload", line, **PATIENT)
     expect("it tries again after", {retry["status"] for retry in outcome["retried"]}, {503})
