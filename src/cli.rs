@@ -16,7 +16,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, Loaded, LogFormat, OPTIONS, ServeArgs};
-use crate::server;
+use crate::server::{self, EarlyHangups};
 
 /// Something failed while the program ran.
 const FAILED: u8 = 1;
@@ -56,10 +56,16 @@ const SOURCES: &str = "Every option is also an environment variable (--data-dir 
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    run_with(std::env::args_os())
+    let args: Vec<OsString> = std::env::args_os().collect();
+    // The first thing that a node does; other commands end at SIGHUP, as programs do.
+    let is_node = args.get(1).is_some_and(|command| command == "serve");
+    match is_node.then(server::heed_hangups).transpose() {
+        Ok(early) => run_with(args, &early.unwrap_or_default()),
+        Err(error) => done(Err(format!("the system refused a handler for SIGHUP: {error}"))),
+    }
 }
 
-fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+fn run_with(args: Vec<OsString>, early: &EarlyHangups) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -70,7 +76,7 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match cli.command {
-        Commands::Serve(args) => serve(&args),
+        Commands::Serve(args) => with_configuration(&args, |loaded| serve(loaded, early)),
         Commands::CheckConfig(args) => with_configuration(&args, |loaded| {
             // A reader that has seen enough closes the pipe: no fault.
             let _ = io::stdout().write_all(loaded.to_toml().as_bytes());
@@ -93,15 +99,9 @@ fn with_configuration(args: &ServeArgs, run: impl FnOnce(Loaded) -> ExitCode) ->
     }
 }
 
-fn serve(args: &ServeArgs) -> ExitCode {
-    let early = match server::heed_hangups() {
-        Ok(early) => early,
-        Err(error) => return done(Err(format!("the system refused a handler for SIGHUP: {error}"))),
-    };
-    with_configuration(args, |loaded| {
-        start_logging(&loaded.config);
-        done(server::run(loaded.config, &early))
-    })
+fn serve(loaded: Loaded, early: &EarlyHangups) -> ExitCode {
+    start_logging(&loaded.config);
+    done(server::run(loaded.config, early))
 }
 
 fn done<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {

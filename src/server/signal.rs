@@ -28,6 +28,7 @@ impl Stop {
 }
 
 /// SIGHUPs from before there is a node.
+#[derive(Default)]
 pub struct EarlyHangups(Arc<AtomicBool>);
 
 /// From now on SIGHUP no longer ends the process by itself. To be called before anything that takes time: who renews a file does not know
