@@ -204,7 +204,7 @@ impl Ingest {
             }
         };
         let gzip = is_gzip(head)?;
-        self.context.check_bucket(&params.bucket)?;
+        self.context.check_bucket(&params.bucket, route, &head.query)?;
         client.permit_write(&params.bucket)?;
         client.check_quota()?;
         if !self.context.keeper.is_open() {
@@ -267,7 +267,7 @@ impl Ingest {
     /// The answer to requests whose place in the log is not durable and will not be.
     pub fn poisoned(&self) -> Response {
         let reason = self.log_failure().unwrap_or_else(|| "a write has failed".into());
-        Response { close: true, ..Refusal::Poisoned { reason, in_flight: true }.response() }
+        Refusal::Poisoned { reason, in_flight: true }.response()
     }
 
     /// The answer to a request that HTTP itself refuses.
@@ -283,7 +283,7 @@ impl Ingest {
     /// The answer to a request that there is no memory to receive.
     pub fn overloaded(&self) -> Response {
         let retry_after_seconds = retry_after_seconds(&self.context);
-        Refusal::Overloaded { retry_after_seconds }.response()
+        Refusal::NoBuffer { retry_after_seconds }.response()
     }
 
     /// The answer to a connection above the `connections_max` that the node takes.
