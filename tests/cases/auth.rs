@@ -536,6 +536,8 @@ fn beyond_loopback_without_auth_is_refused() {
         assert_eq!(code, Some(2), "{text}");
         assert!(text.contains("auth is off") && text.contains("insecure"), "{text}");
     }
+    // An IPv4 loopback address in the clothes of IPv6 is one.
+    assert!(Node::start(&["--listen", "[::ffff:127.0.0.1]:0"]).address().is_ipv6());
     for args in [["--listen", "0.0.0.0:0", "--insecure"].as_slice(), &["--listen", "0.0.0.0:0", "--auth", "required"]] {
         let node = Node::start(args);
         let port = node.address().port();
@@ -550,7 +552,9 @@ fn tokens_are_made_listed_and_revoked() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("data");
     assert!(refusal(&dir, "revoke", &["x"]).contains("there is no token"));
+    assert!(refusal(&dir, "list", &[]).contains("there is no folder "));
     assert!(!dir.exists(), "there was nothing to do");
+    assert_eq!(String::from_utf8(run(parent.path(), "list", &[]).stdout).unwrap().lines().count(), 1, "no tokens yet");
     let token = create(&dir, "Telegraf at home", &["--write", "telegraf*", "--write", "b", "--quota", "10MB"]);
     let id = token.split_once('.').unwrap().0;
     let mode = fs::metadata(dir.join("tokens")).unwrap().permissions().mode();
