@@ -46,7 +46,19 @@ impl Node {
 
     /// As [`Node::start_in`], but only until the port is open: the node may still be replaying its log.
     pub fn open_in(dir: TempDir, args: &[&str]) -> Self {
-        let mut command = ringest("serve");
+        Self::open(ringest("serve"), dir, args)
+    }
+
+    /// With a fresh data directory, under these limits of the system, as `prlimit` has them.
+    pub fn start_under(limits: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("prlimit");
+        command.arg(limits).args([env!("CARGO_BIN_EXE_ringest"), "serve"]).env_clear().stdin(Stdio::null());
+        let mut node = Self::open(command, tempfile::tempdir().unwrap(), args);
+        node.wait_for_log("\"listen\":");
+        node
+    }
+
+    fn open(mut command: Command, dir: TempDir, args: &[&str]) -> Self {
         command.args(["--log-format", "json"]).arg("--data-dir").arg(dir.path());
         for (option, value) in [("--listen", "127.0.0.1:0"), ("--default-retention", "inf")] {
             if !args.contains(&option) {

@@ -28,6 +28,8 @@ fn assert_turned_away(client: &mut Client) {
     assert!(answer.json()["message"].as_str().unwrap().contains("max-connections"), "{answer:?}");
 }
 
+const DAY_NS: i64 = 86_400_000_000_000;
+
 #[test]
 fn one_connection_too_many_is_told_so() {
     let mut node = Node::start(&["--max-connections", "3", "--shards", "2"]);
@@ -84,6 +86,34 @@ fn a_crowd_at_the_door_costs_those_inside_nothing() {
     let told = crowd.into_iter().filter_map(|mut client| client.receive().ok().filter(|bytes| *bytes > 0)).count();
     assert!((1..=600).contains(&told), "{told}");
     node.stop();
+}
+
+/// With 128 open files, connections leave enough of them for the log and the lake.
+#[test]
+fn a_crowd_at_the_door_takes_no_file_from_the_lake() {
+    let mut node = Node::start_under("--nofile=128", &["--shards", "2", "--wal-size-limit", "64MiB"]);
+    let told = node.wait_for_log("fewer connections than max-connections");
+    assert!(told.contains("\"taken\":48,\"turned_away\":16,\"open_files_max\":128"), "{told}");
+    let mut clients = served(&node, 40);
+    let crowd: Vec<Client> = (0..300).map(|_| node.connect()).collect();
+    let text = "some text ".repeat(1_000);
+    for round in 0..20 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let lines: String =
+                (0..10).map(|day| format!("m{day},c=c{number} f=\"{text}\" {}\n", (day + round) * DAY_NS)).collect();
+            client.request("POST", "/write?db=d", lines.as_bytes());
+            assert_eq!(client.answer().status, 204);
+        }
+        clients[0].request("POST", "/api/flush", b"");
+        let answer = clients[0].answer();
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+    drop(crowd);
+    node.signal("TERM");
+    assert!(node.wait().success());
+    node.wait_for_log("everything is published");
+    let faults = node.seen.iter().filter(|line| line.contains("open files (os error"));
+    assert_eq!(faults.count(), 0, "{:#?}", node.seen);
 }
 
 #[test]
