@@ -1,7 +1,7 @@
 //! One connection: bytes in, answers out, in order. Every wait of a connection is in this file; what happens between a complete
 //! body and its answer is one synchronous call.
 
-use std::io;
+use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
     let end = match conn.greet().await {
         Some(Greeting::Welcome) => conn.run().await,
         Some(Greeting::PlainOnTls) => conn.refuse_plain().await,
-        None => return,
+        Some(Greeting::Silence) | None => return,
     };
     conn.charge_what_broke_off();
     if connection.stream.is_secured() {
@@ -153,16 +153,17 @@ impl Conn<'_> {
         }
         // A late handshake ends like a late head, but without an answer, for which there are no keys.
         self.wait(Wait::Head);
-        match Box::pin(self.connection.stream.handshake()).await {
-            Ok(greeting) => Some(greeting),
-            Err(error) => {
-                if error.kind() == io::ErrorKind::InvalidData {
-                    self.shard.node.context.metrics.tls_handshake_failures.inc();
-                }
-                tracing::debug!(%error, "a connection ended in its TLS handshake");
-                None
-            }
-        }
+        let result = Box::pin(self.connection.stream.handshake()).await;
+        let why: &dyn fmt::Display = match &result {
+            _ if self.connection.is_late() => &"it took longer than request-timeout",
+            Ok(Greeting::PlainOnTls) => &"the client speaks plain HTTP",
+            // Nor is it a failure that somebody looks whether the port is open, as load balancers do.
+            Ok(Greeting::Welcome | Greeting::Silence) => return result.ok(),
+            Err(error) => error,
+        };
+        self.shard.node.context.metrics.tls_handshake_failures.inc();
+        tracing::debug!(error = %why, "a connection ended in its TLS handshake");
+        result.ok()
     }
 
     /// Tells a client that speaks no TLS that this port does.
