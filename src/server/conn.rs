@@ -368,12 +368,8 @@ impl Conn<'_> {
         }
         response.write_to(&mut self.out, self.asked.exchange(goes_on));
         shard.node.context.metrics.answered(response.status.code());
-        match (goes_on, client_goes_on || response.close) {
-            (true, _) => None,
-            (false, true) => Some(End::Linger),
-            // The client knows that nothing comes behind this answer, and sends nothing itself.
-            (false, false) => Some(End::Close),
-        }
+        // Also one who knows that nothing comes behind this answer may have sent more.
+        (!goes_on).then_some(End::Linger)
     }
 
     /// Gives the request a name if its client has given it none.
