@@ -572,7 +572,7 @@ fn contradictions(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -
 /// Settings that leave the door open, or half of a door.
 fn exposures(config: &Config, origin_of: impl Fn(&'static str) -> Origin) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if config.auth == Auth::Off && !config.insecure && !config.listen.ip().is_loopback() {
+    if config.auth == Auth::Off && !config.insecure && !config.listen.ip().to_canonical().is_loopback() {
         let origin = origin_of(Settings::listen.key);
         problems.push(Problem::Exposed { listen: config.listen.to_string(), origin });
     }

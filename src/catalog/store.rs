@@ -195,25 +195,22 @@ impl Catalog {
         Ok(born)
     }
 
-    /// The bucket, born with `retention` unless it exists. Its record goes to `queue` in both cases, under the lock as in [`Self::bear`]:
-    /// whoever says that a bucket exists, too, stands behind a birth of it in the log. A replay adopts what it knows.
-    pub fn declare_bucket(
-        &self,
-        name: &str,
-        retention: Option<Duration>,
-        queue: impl FnOnce(&[u8], u64),
-    ) -> Arc<Bucket> {
+    /// Brings these buckets into the world, each with its retention unless it exists, all of them or none. Their record goes to `queue` also
+    /// where they exist, under the lock as in [`Self::bear`]: whoever says that a bucket exists, too, stands behind a birth of it in the log. A
+    /// replay adopts what it knows.
+    pub fn declare_buckets(&self, buckets: &[(&str, Option<Duration>)], queue: impl FnOnce(&[u8], u64)) {
         let mut known = self.known();
-        let id = known.bear_bucket(name, retention);
-        let bucket = Arc::clone(&known.buckets[id as usize]);
         let mut record = Vec::new();
-        Birth::Bucket { name: bucket.name.clone(), retention: bucket.retention }.encode(&mut record);
+        for (name, retention) in buckets {
+            let id = known.bear_bucket(name, *retention);
+            let bucket = &known.buckets[id as usize];
+            Birth::Bucket { name: bucket.name.clone(), retention: bucket.retention }.encode(&mut record);
+        }
         queue(&record, known.births);
         if self.log.is_none() {
-            known.unsaved.clear();
+            known.forget_unsaved();
         }
         known.recount();
-        bucket
     }
 
     /// Brings the births of a record of the log into the world, those that are not there yet. `strict`: refuses a column whose predecessors are missing,

@@ -35,6 +35,8 @@ pub enum Greeting {
     Welcome,
     /// Without TLS on a port that speaks TLS. An answer can be sent, plain; no request may be served.
     PlainOnTls,
+    /// Without a byte: the client is gone again, or was not waited for any longer.
+    Silence,
 }
 
 impl Stream {
@@ -74,9 +76,11 @@ impl Stream {
             if is_over? {
                 return Ok(Greeting::Welcome);
             }
-            if self.fetch(session, FLIGHT_BYTES).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            match self.fetch(session, FLIGHT_BYTES).await {
+                Ok(0) | Err(_) if !has_begun => return Ok(Greeting::Silence),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                result => result?,
+            };
             if !std::mem::replace(&mut has_begun, true) && session.borrow().begins_with_letter() {
                 secured.is_plain.set(true);
                 return Ok(Greeting::PlainOnTls);

@@ -1,7 +1,7 @@
 //! One connection: bytes in, answers out, in order. Every wait of a connection is in this file; what happens between a complete
 //! body and its answer is one synchronous call.
 
-use std::io;
+use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
     let end = match greet(shard, &connection, Wait::Head).await {
         Some(Greeting::Welcome) => conn.run().await,
         Some(Greeting::PlainOnTls) => conn.refuse_plain().await,
-        None => return,
+        Some(Greeting::Silence) | None => return,
     };
     conn.charge_what_broke_off();
     say_goodbye(shard, &connection).await;
@@ -69,16 +69,17 @@ pub async fn greet(shard: &Shard, connection: &Connection, wait: Wait) -> Option
         return Some(Greeting::Welcome);
     }
     shard.connections.set_wait(connection, wait);
-    match Box::pin(connection.stream.handshake()).await {
-        Ok(greeting) => Some(greeting),
-        Err(error) => {
-            if error.kind() == io::ErrorKind::InvalidData {
-                shard.node.context.metrics.tls_handshake_failures.inc();
-            }
-            tracing::debug!(%error, "a connection ended in its TLS handshake");
-            None
-        }
-    }
+    let result = Box::pin(connection.stream.handshake()).await;
+    let why: &dyn fmt::Display = match &result {
+        _ if connection.is_late() => &"it took too long",
+        Ok(Greeting::PlainOnTls) => &"the client speaks plain HTTP",
+        // Nor is it a failure that somebody looks whether the port is open, as load balancers do.
+        Ok(Greeting::Welcome | Greeting::Silence) => return result.ok(),
+        Err(error) => error,
+    };
+    shard.node.context.metrics.tls_handshake_failures.inc();
+    tracing::debug!(error = %why, "a connection ended in its TLS handshake");
+    result.ok()
 }
 
 /// Tells the client that its connection ends, where TLS has words for that.
@@ -358,12 +359,8 @@ impl Conn<'_> {
         }
         response.write_to(&mut self.out, self.asked.exchange(goes_on));
         shard.node.context.metrics.answered(response.status.code());
-        match (goes_on, client_goes_on || response.close) {
-            (true, _) => None,
-            (false, true) => Some(End::Linger),
-            // The client knows that nothing comes behind this answer, and sends nothing itself.
-            (false, false) => Some(End::Close),
-        }
+        // Also one who knows that nothing comes behind this answer may have sent more.
+        (!goes_on).then_some(End::Linger)
     }
 
     /// Gives the request a name if its client has given it none.

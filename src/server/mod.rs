@@ -45,6 +45,7 @@ use crate::write::{self, Gate, Keeper, Readiness, RejectQueue};
 
 use lock::{DataDir, LockError};
 use node::{Life, Node};
+use places::Places;
 use recovery::RecoveryError;
 use signal::{Stop, Watch};
 
@@ -104,11 +105,13 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 pub fn run(config: Config, early: &EarlyHangups) -> Result<(), ServerError> {
     abort_on_panic();
     let Watch { stops: signals, hangups } = signal::watch(early).map_err(system("signal handlers"))?;
-    let connections_max = cap_connections(&config, raise_descriptor_limit());
-    let config = Config { connections_max, ..config };
+    let Crowd { taken, turned_away } = cap_connections(&config, raise_descriptor_limit());
+    let config = Config { connections_max: taken, ..config };
     let data_dir = DataDir::lock(&config.data_dir)?;
     let (drained_sender, drained) = unbounded();
-    let node = Arc::new(Node::open(config, &data_dir, drained_sender)?);
+    let mut node = Node::open(config, &data_dir, drained_sender)?;
+    node.refusals = Places::new(turned_away);
+    let node = Arc::new(node);
     reload::follow(hangups, node.context.gate.clone(), node.tls.clone()).map_err(system("a thread"))?;
     Ring::probe()?;
     let bound = bind(node.context.config.listen)?;
@@ -263,26 +266,38 @@ fn raise_descriptor_limit() -> Option<u64> {
     }
 }
 
-/// The cap on connections in force: what was asked for, or what the limit of open files leaves.
-fn cap_connections(config: &Config, descriptors_max: Option<u64>) -> usize {
+/// So many connections at once, served and told that they are not.
+#[derive(Debug, PartialEq, Eq)]
+struct Crowd {
+    taken: usize,
+    turned_away: usize,
+}
+
+/// The caps on connections in force: what was asked for, or what the limit of open files leaves.
+fn cap_connections(config: &Config, descriptors_max: Option<u64>) -> Crowd {
     let asked = config.connections_max;
-    let Some(descriptors_max) = descriptors_max.and_then(|limit| usize::try_from(limit).ok()) else { return asked };
-    let fitting = connections_that_fit(descriptors_max, config.shards);
-    if fitting < asked {
+    let all = Crowd { taken: asked, turned_away: node::REFUSALS_MAX };
+    let Some(descriptors_max) = descriptors_max.and_then(|limit| usize::try_from(limit).ok()) else { return all };
+    let Crowd { taken, turned_away } = connections_that_fit(descriptors_max, config.shards);
+    if taken < asked {
         tracing::warn!(
             asked,
-            taken = fitting,
+            taken,
+            turned_away,
             open_files_max = descriptors_max,
             "fewer connections than max-connections are taken: the system allows too few open files; raise its limit (ulimit -n, LimitNOFILE=)"
         );
     }
-    fitting.min(asked)
+    Crowd { taken: taken.min(asked), turned_away }
 }
 
-/// How many connections leave enough files for the log and the lake; a limit of a few hundred files is shared by halves.
-fn connections_that_fit(descriptors_max: usize, shards: usize) -> usize {
-    let reserved = DESCRIPTORS_RESERVED + node::REFUSALS_MAX + shards * DESCRIPTORS_PER_SHARD;
-    descriptors_max.saturating_sub(reserved).max(descriptors_max / 2).max(1)
+/// How many connections leave enough files for the log and the lake, which get half of a limit of a few hundred files. Those that are turned
+/// away hold files too, until they have understood.
+fn connections_that_fit(descriptors_max: usize, shards: usize) -> Crowd {
+    let reserved = (DESCRIPTORS_RESERVED + shards * DESCRIPTORS_PER_SHARD).min(descriptors_max / 2);
+    let left = descriptors_max - reserved;
+    let turned_away = node::REFUSALS_MAX.min(left / 4);
+    Crowd { taken: (left - turned_away).max(1), turned_away }
 }
 
 fn start_shards(node: &Arc<Node>, bound: &Bound) -> Result<Vec<JoinHandle<()>>, ServerError> {

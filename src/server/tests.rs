@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{bounded, never, unbounded};
 use rustix::io::Errno;
 
-use super::connections_that_fit;
 use super::lock::DataDir;
 use super::node::{Node, now_ns};
 use super::recovery;
 use super::shard::Shard;
 use super::signal::Stop;
+use super::{Crowd, connections_that_fit};
 use crate::budget::{Consumer, Reservation};
 use crate::catalog::COLUMNS_MAX;
 use crate::config::{self, ServeArgs};
@@ -385,7 +385,12 @@ fn a_replay_that_was_stopped_commits_nothing() {
 
 #[test]
 fn connections_leave_files_for_the_log_and_the_lake() {
-    assert_eq!(connections_that_fit(20_000, 2), 20_000 - 256 - 256 - 16);
-    assert_eq!(connections_that_fit(600, 2), 300);
-    assert_eq!(connections_that_fit(1, 2), 1);
+    let fit = |descriptors_max| {
+        let Crowd { taken, turned_away } = connections_that_fit(descriptors_max, 2);
+        (taken, turned_away)
+    };
+    assert_eq!(fit(20_000), (20_000 - 256 - 256 - 16, 256));
+    assert_eq!(fit(600), (246, 82));
+    assert_eq!(fit(128), (48, 16));
+    assert_eq!(fit(1), (1, 0));
 }

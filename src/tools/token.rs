@@ -22,6 +22,8 @@ pub enum TokenToolError {
     NameTaken { name: String, id: String },
     #[error("there is no token with the id or the name {wanted:?} in {}; `ringest token list` shows those that there are", path.display())]
     NotFound { wanted: String, path: PathBuf },
+    #[error("there is no folder {}; give the node's data directory", path.display())]
+    NoFolder { path: PathBuf },
     #[error("{wanted:?} is the id of one token and the name of another; revoke the other one by its id first")]
     Ambiguous { wanted: String },
     #[error("the system gives no random numbers: {0}")]
@@ -82,9 +84,14 @@ pub fn revoke(data_dir: &Path, wanted: &str) -> Result<Token, TokenToolError> {
 /// The tokens, in the order in which they were made.
 ///
 /// # Errors
-/// The file cannot be read.
+/// There is no such folder, or the file cannot be read.
 pub fn list(data_dir: &Path) -> Result<Listing, TokenToolError> {
-    Ok(Listing(auth::read(data_dir)?.unwrap_or_default()))
+    match auth::read(data_dir)? {
+        Some(tokens) => Ok(Listing(tokens)),
+        // A node that has none.
+        None if data_dir.is_dir() => Ok(Listing(Vec::new())),
+        None => Err(TokenToolError::NoFolder { path: data_dir.to_owned() }),
+    }
 }
 
 /// Tokens as a table for people.

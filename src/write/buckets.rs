@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::error::Refusal;
 use super::ingest::Context;
+use super::params;
+use super::route::Route;
 use crate::config::Buckets;
 
 /// The name of the retention policy that a database has from the beginning: that of the bucket named like the database.
@@ -41,16 +43,34 @@ impl Context {
     }
 
     /// Refuses a write to a bucket that does not exist and is not made by it.
-    pub fn check_bucket(&self, bucket: &str) -> Result<(), Refusal> {
-        let config = &self.config;
-        if config.auto_create_buckets || self.catalog.bucket(bucket).is_some() || config.buckets.names(bucket) {
+    pub fn check_bucket(&self, bucket: &str, route: Route, query: &str) -> Result<(), Refusal> {
+        if self.config.auto_create_buckets || self.exists(bucket) {
             return Ok(());
         }
         // Before the log is replayed nobody knows whether the bucket exists.
         if !self.keeper.is_open() {
             return Err(Refusal::Recovering);
         }
-        Err(Refusal::NoBucket { name: bucket.to_owned() })
+        Err(self.missing(bucket, route, query))
+    }
+
+    /// Whether the bucket is there, or comes with the first write because the configuration names it.
+    fn exists(&self, bucket: &str) -> bool {
+        self.catalog.bucket(bucket).is_some() || self.config.buckets.names(bucket)
+    }
+
+    /// What of a bucket that does not exist is missing, in the terms of the write.
+    #[cold]
+    fn missing(&self, bucket: &str, route: Route, query: &str) -> Refusal {
+        let named =
+            |name| params::first(query.as_bytes(), name).filter(|_| route == Route::WriteV1).unwrap_or_default();
+        let (db, policy) = (named("db"), named("rp"));
+        let has_database =
+            || self.exists(&resolve(&self.config.buckets, &*db, "")) || self.databases().contains_key(&*db);
+        match !policy.is_empty() && policy != DEFAULT_POLICY && has_database() {
+            true => Refusal::NoPolicy { bucket: bucket.to_owned(), policy: policy.into_owned() },
+            false => Refusal::NoBucket { name: bucket.to_owned() },
+        }
     }
 
     /// What v1 clients see as databases and their retention policies: every bucket that exists or is configured, under the names by which

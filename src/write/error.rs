@@ -37,6 +37,11 @@ pub enum Refusal {
     NoBucket {
         name: String,
     },
+    /// The same, where the database is there and only its policy is not.
+    NoPolicy {
+        bucket: String,
+        policy: String,
+    },
     /// The token has sent more than its quota; after so many seconds it may send again.
     Quota {
         retry_after_seconds: u64,
@@ -85,6 +90,10 @@ pub enum Refusal {
     },
     /// No memory now.
     Overloaded {
+        retry_after_seconds: u64,
+    },
+    /// No memory now to receive the request.
+    NoBuffer {
         retry_after_seconds: u64,
     },
     /// The log has no room now: its limit is reached, or the disk is full.
@@ -144,7 +153,7 @@ impl Refusal {
             Self::Quota { .. } => Case::Quota,
             Self::LengthRequired => Case::NoLength,
             Self::NotFound => Case::NoPath,
-            Self::NoBucket { .. } => Case::NoBucket,
+            Self::NoBucket { .. } | Self::NoPolicy { .. } => Case::NoBucket,
             Self::Method { .. } => Case::Method,
             Self::MissingDb => Case::MissingDb,
             Self::NotUtf8(_) => Case::NotUtf8,
@@ -161,6 +170,7 @@ impl Refusal {
             Self::Partial { .. } => Case::Partial,
             Self::Timeout => Case::Late,
             Self::Overloaded { .. } => Case::NoMemory,
+            Self::NoBuffer { .. } => Case::NoBuffer,
             Self::LogFull { .. } => Case::LogFull,
             Self::Poisoned { .. } => Case::LogFailed,
             Self::Recovering => Case::Recovering,
@@ -184,6 +194,10 @@ impl Refusal {
             Self::NoBucket { name } => {
                 format!("bucket {name:?} not found; create it first, or start the node with auto-create-buckets = true")
             }
+            Self::NoPolicy { bucket, policy } => format!(
+                "retention policy {policy:?} not found, for which the bucket {bucket:?} would be; create it by CREATE RETENTION POLICY first, or \
+                 start the node with auto-create-buckets = true"
+            ),
             Self::Quota { retry_after_seconds } => {
                 format!("the token is over its quota; send the request again in {retry_after_seconds} s")
             }
@@ -215,7 +229,7 @@ impl Refusal {
             Self::Timeout => "the request did not arrive in time (request-timeout for its head and for a pause in its body, min-body-rate for the \
                               whole body); send it again"
                 .into(),
-            Self::Overloaded { .. } => "the node is short of memory; send the request again later".into(),
+            Self::Overloaded { .. } | Self::NoBuffer { .. } => "the node is short of memory; send the request again later".into(),
             Self::LogFull { .. } => "the write-ahead log is full: nothing was written; the node is publishing what frees it, send the request \
                                      again later (or raise wal-size-limit, or make room on the disk)"
                 .into(),
@@ -240,6 +254,8 @@ impl Refusal {
             Self::MissingDb => Some("database is required".into()),
             // Telegraf creates the database when it reads this.
             Self::NoBucket { name } => Some(format!("database not found: {name:?}")),
+            // And not when it reads this: the database is there.
+            Self::NoPolicy { policy, .. } => Some(format!("retention policy not found: {policy}")),
             // Clients of v1 classify by this text.
             Self::Partial { rejects, ages: Some(_), .. } if rejects.schema.is_none() => {
                 Some(format!("partial write: points beyond retention policy dropped={}", rejects.dropped))
@@ -314,6 +330,7 @@ impl Refusal {
     fn retry_after_seconds(&self) -> u64 {
         match self {
             Self::Overloaded { retry_after_seconds }
+            | Self::NoBuffer { retry_after_seconds }
             | Self::LogFull { retry_after_seconds }
             | Self::Quota { retry_after_seconds } => *retry_after_seconds,
             // Until somebody has repaired the disk and started the node again.
@@ -451,6 +468,7 @@ mod tests {
             Refusal::NoCredentials,
             Refusal::Unauthorized { why: "the token is unknown" },
             Refusal::NoBucket { name: "b".into() },
+            Refusal::NoPolicy { bucket: "b/r".into(), policy: "r".into() },
             Refusal::Quota { retry_after_seconds: 7 },
             Refusal::LengthRequired,
             Refusal::TooManyConnections { connections_max: 1 },
@@ -465,6 +483,7 @@ mod tests {
             Refusal::Timeout,
             Refusal::TooManyBirths { bytes_max: 7 },
             Refusal::Overloaded { retry_after_seconds: 7 },
+            Refusal::NoBuffer { retry_after_seconds: 7 },
             Refusal::LogFull { retry_after_seconds: 7 },
             Refusal::TooLargeForLog { bytes_max: 7 },
             Refusal::Poisoned { reason: "it broke".into(), in_flight: true },

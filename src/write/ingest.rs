@@ -204,7 +204,7 @@ impl Ingest {
             }
         };
         let gzip = is_gzip(head)?;
-        self.context.check_bucket(&params.bucket)?;
+        self.context.check_bucket(&params.bucket, route, &head.query)?;
         client.permit_write(&params.bucket)?;
         client.check_quota()?;
         if !self.context.keeper.is_open() {
@@ -283,7 +283,7 @@ impl Ingest {
     /// The answer to a request that there is no memory to receive.
     pub fn overloaded(&self) -> Response {
         let retry_after_seconds = retry_after_seconds(&self.context);
-        Refusal::Overloaded { retry_after_seconds }.response()
+        Refusal::NoBuffer { retry_after_seconds }.response()
     }
 
     /// The answer to a connection above the `connections_max` that the node takes.

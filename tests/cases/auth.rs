@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
+use crate::answers::expect_row;
 use crate::node::{Answer, Client, Node, PATIENCE, ringest};
 
 const LINE: &str = "m f=1 1";
@@ -82,7 +83,7 @@ fn no_credentials_is_403_and_bad_ones_401() {
         "/write?db=d&u=a&p=",
         "/api/flush",
     ] {
-        expect_code(&ask(&mut client, target, "", LINE), 403, "forbidden");
+        expect_row("there are no credentials", &ask(&mut client, target, "", LINE));
     }
     let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
     for credentials in [
@@ -100,13 +101,13 @@ fn no_credentials_is_403_and_bad_ones_401() {
         &format!("Token x\r\nAuthorization: Token user:{token}"),
     ] {
         let answer = ask(&mut client, "/write?db=d", &format!("Authorization: {credentials}\r\n"), LINE);
-        expect_code(&answer, 401, "unauthorized");
+        expect_row("the credentials are unknown", &answer);
         assert!(!answer.text().contains(secret), "{answer:?}");
     }
-    expect_code(&ask(&mut client, "/write?db=d&u=root&p=root", "", LINE), 401, "unauthorized");
+    expect_row("the credentials are unknown", &ask(&mut client, "/write?db=d&u=root&p=root", "", LINE));
     // They beat the header.
     let good = format!("Authorization: Token {token}\r\n");
-    expect_code(&ask(&mut client, "/write?db=d&u=root&p=root", &good, LINE), 401, "unauthorized");
+    expect_row("the credentials are unknown", &ask(&mut client, "/write?db=d&u=root&p=root", &good, LINE));
     assert_eq!(ask(&mut client, "/write?db=d", &good, LINE).status, 204);
     // Of what was refused nothing is there.
     assert_eq!(node.metric("ringest_points_total"), 1.0);
@@ -477,14 +478,14 @@ fn quota_answers_429_with_the_time_it_takes() {
     let mut send = |token: &str, bytes: usize| {
         ask(&mut client, "/write?db=d", &format!("Authorization: Token {token}\r\n"), &comment(bytes))
     };
-    let seconds_of = |answer: &Answer| {
-        expect_code(answer, 429, "too many requests");
+    let seconds_of = |answer: Answer| {
+        expect_row("over its quota", &answer);
         answer.header("Retry-After").unwrap().parse::<u64>().unwrap()
     };
     // A minute's worth each, and a second, which a full bucket has.
     for (token, bytes) in [(&slow, 61 << 10), (&default, 122 << 10)] {
         assert_eq!(send(token, bytes).status, 204);
-        let seconds = seconds_of(&send(token, 10));
+        let seconds = seconds_of(send(token, 10));
         assert!((50..=60).contains(&seconds), "{seconds}");
     }
     for _ in 0..5 {
@@ -492,7 +493,7 @@ fn quota_answers_429_with_the_time_it_takes() {
     }
     // Neither a reload nor another connection forgives.
     assert_eq!(send(&brief, 4 << 10).status, 204);
-    let seconds = seconds_of(&send(&brief, 10));
+    let seconds = seconds_of(send(&brief, 10));
     assert!((1..=3).contains(&seconds), "{seconds}");
     reload(&mut node);
     for target in ["/write?db=d", "/api/v2/write?bucket=other"] {
@@ -566,6 +567,8 @@ fn beyond_loopback_without_auth_is_refused() {
         assert_eq!(code, Some(2), "{text}");
         assert!(text.contains("auth is off") && text.contains("insecure"), "{text}");
     }
+    // An IPv4 loopback address in the clothes of IPv6 is one.
+    assert!(Node::start(&["--listen", "[::ffff:127.0.0.1]:0"]).address().is_ipv6());
     for args in [["--listen", "0.0.0.0:0", "--insecure"].as_slice(), &["--listen", "0.0.0.0:0", "--auth", "required"]] {
         let node = Node::start(args);
         let port = node.address().port();
@@ -580,7 +583,9 @@ fn tokens_are_made_listed_and_revoked() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("data");
     assert!(refusal(&dir, "revoke", &["x"]).contains("there is no token"));
+    assert!(refusal(&dir, "list", &[]).contains("there is no folder "));
     assert!(!dir.exists(), "there was nothing to do");
+    assert_eq!(String::from_utf8(run(parent.path(), "list", &[]).stdout).unwrap().lines().count(), 1, "no tokens yet");
     let token = create(&dir, "Telegraf at home", &["--write", "telegraf*", "--write", "b", "--quota", "10MB"]);
     let id = token.split_once('.').unwrap().0;
     let mode = fs::metadata(dir.join("tokens")).unwrap().permissions().mode();

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
+use crate::answers::expect_row;
 use crate::lake_reader::Lake;
 use crate::node::{Node, ringest};
 
@@ -89,13 +90,11 @@ fn a_configured_retention_judges_at_once() {
 fn auto_create_off_is_404_until_created() {
     let toml = "auto-create-buckets = false\n[bucket.configured]\n[[mapping]]\ndb = \"mapped\"\nbucket = \"target\"\n";
     let node = configured(tempfile::tempdir().unwrap(), toml, &[]);
-    for target in ["/write?db=d", "/write?db=d&rp=r", "/api/v2/write?bucket=d", "/write?db=configured&rp=r"] {
+    for target in ["/write?db=d", "/write?db=d&rp=r", "/api/v2/write?bucket=d", "/api/v2/write?bucket=d&rp=r"] {
         let answer = node.request("POST", target, b"m f=1 1");
-        assert_eq!(answer.status, 404, "{target}: {answer:?}");
-        let json = answer.json();
-        assert_eq!(json["code"], "not found");
+        expect_row("`auto-create-buckets` is off", &answer);
         // What makes Telegraf create the database.
-        assert!(json["error"].as_str().unwrap().contains("database not found"), "{json}");
+        assert!(answer.json()["error"].as_str().unwrap().starts_with("database not found: "), "{target}: {answer:?}");
     }
     // Parameters and encoding are judged before, the body is not.
     assert_eq!(node.request("POST", "/write?db=d&precision=x", b"").status, 400);
@@ -114,6 +113,27 @@ fn auto_create_off_is_404_until_created() {
     let node = configured(node.stop(), toml, &[]);
     node.must_write("d", "m f=3 3");
     assert_eq!(node.write("other", "m f=1 1").status, 404);
+}
+
+/// Telegraf would create the database for ever if it were told that this is what is missing.
+#[test]
+fn a_missing_policy_of_a_database_that_exists_is_named() {
+    let toml = "auto-create-buckets = false\n[bucket.configured]\n[bucket.\"half/r\"]\n[[mapping]]\ndb = \"mapped\"\nrp = \"r\"\nbucket = \"target\"\n";
+    let node = configured(tempfile::tempdir().unwrap(), toml, &[]);
+    let expect = |target: &str, error: &str| {
+        let answer = node.request("POST", &format!("/write?{target}"), b"m f=1 1");
+        expect_row("`auto-create-buckets` is off", &answer);
+        assert_eq!(answer.json()["error"], error, "{target}: {answer:?}");
+    };
+    expect("db=u&rp=z", "database not found: \"u/z\"");
+    assert_eq!(node.request("POST", "/query?q=CREATE+DATABASE+u", b"").status, 200);
+    for db in ["u", "configured", "half", "mapped"] {
+        expect(&format!("db={db}&rp=z"), "retention policy not found: z");
+    }
+    expect("db=half", "database not found: \"half\"");
+    let create = "/query?q=CREATE+RETENTION+POLICY+z+ON+u+DURATION+INF+REPLICATION+1";
+    assert_eq!(node.request("POST", create, b"").text(), "{\"results\":[{\"statement_id\":0}]}\n");
+    assert_eq!(node.request("POST", "/write?db=u&rp=z", b"m f=1 1").status, 204);
 }
 
 #[test]

@@ -75,7 +75,20 @@ impl Node {
 
     /// As [`Node::open_in`], but nothing is waited for.
     pub fn spawn_in(dir: TempDir, args: &[&str]) -> Self {
-        let mut command = ringest("serve");
+        Self::spawn(ringest("serve"), dir, args)
+    }
+
+    /// With a fresh data directory, under these limits of the system, as `prlimit` has them.
+    pub fn start_under(limits: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("prlimit");
+        command.arg(limits).args([env!("CARGO_BIN_EXE_ringest"), "serve"]).env_clear().stdin(Stdio::null());
+        let mut node = Self::spawn(command, tempfile::tempdir().unwrap(), args);
+        node.wait_for_port();
+        node.wait_for_log("\"listen\":");
+        node
+    }
+
+    fn spawn(mut command: Command, dir: TempDir, args: &[&str]) -> Self {
         command.args(["--log-format", "json"]).arg("--data-dir").arg(dir.path());
         for (option, value) in [("--listen", "127.0.0.1:0"), ("--default-retention", "inf")] {
             if !args.contains(&option) {

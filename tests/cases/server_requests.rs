@@ -36,6 +36,23 @@ fn connection_close_is_honoured() {
     old.expect_end();
 }
 
+/// What stands behind a request that ends its connection is thrown away, and does not cost the client its answer.
+#[test]
+fn bytes_behind_the_last_request_reset_nothing() {
+    let node = Node::start(&[]);
+    let stray = vec![b'x'; 1 << 20];
+    for number in 0..30 {
+        let (version, header) = [("1.0", ""), ("1.1", "Connection: close\r\n")][number % 2];
+        let head =
+            format!("POST /write?db=d HTTP/{version}\r\nHost: node\r\n{header}Content-Length: {}\r\n\r\n", LINE.len());
+        let mut client = node.connect();
+        client.send([head.as_bytes(), LINE.as_bytes(), &stray].concat());
+        assert_eq!(client.answer().status, 204);
+        // A reset would be an error here.
+        client.expect_end();
+    }
+}
+
 #[test]
 fn every_answer_names_its_request() {
     let node = Node::start(&[]);

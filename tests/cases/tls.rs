@@ -335,7 +335,20 @@ fn what_is_neither_http_nor_tls_is_closed_and_counted() {
     }
     // Who says nothing, as a load balancer that looks whether the port is open, is no failure.
     drop(Client::new(node.address()));
-    assert_eq!(identity.metric(&node, "ringest_tls_handshake_failures_total"), 3.0);
+    let failures = || identity.metric(&node, "ringest_tls_handshake_failures_total");
+    assert_eq!(failures(), 3.0);
+    // Who begins and goes is one, and so is plain HTTP.
+    let mut client = Client::new(node.address());
+    client.send(b"\x16\x03\x01");
+    drop(client);
+    let mut client = Client::new(node.address());
+    client.request("GET", "/ping", b"");
+    assert_eq!(client.answer().status, 400);
+    let give_up = Instant::now() + PATIENCE;
+    while failures() < 5.0 {
+        assert!(Instant::now() < give_up, "{} failures", failures());
+    }
+    assert_eq!(failures(), 5.0);
 }
 
 #[test]
@@ -517,6 +530,7 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
         // There are no keys for a 408.
         client.expect_end();
     }
+    assert_eq!(identity.metric(&node, "ringest_tls_handshake_failures_total"), 2.0);
 }
 
 #[test]

@@ -219,16 +219,17 @@ impl<'a> Session<'a> {
     }
 
     fn create_database(&mut self, name: &str, policy: &Policy) -> Result<Outcome, Refusal> {
-        if policy.name.as_deref().is_some_and(|name| name != DEFAULT_POLICY) {
-            return Ok(Outcome::failed(format!(
-                "nothing was created: a database's default retention policy is always named {DEFAULT_POLICY:?} here; leave NAME out, and \
-                 create others by CREATE RETENTION POLICY"
-            )));
+        let named = policy.name.as_deref().unwrap_or(DEFAULT_POLICY);
+        match invalid_name([name, named]) {
+            Some(invalid) => Ok(invalid),
+            None => self.create(name, named, policy),
         }
-        self.create(name, DEFAULT_POLICY, policy)
     }
 
     fn create_policy(&mut self, name: &str, database: &str, policy: &Policy) -> Result<Outcome, Refusal> {
+        if let Some(invalid) = invalid_name([name, database]) {
+            return Ok(invalid);
+        }
         if policy.is_default && name != DEFAULT_POLICY {
             return Ok(Outcome::failed(format!(
                 "nothing was created: a database's default retention policy is always {DEFAULT_POLICY:?} here; leave DEFAULT out and name \
@@ -241,11 +242,9 @@ impl<'a> Session<'a> {
         self.create(database, name, policy)
     }
 
-    /// Brings the bucket of a database and a retention policy into the world.
+    /// Brings the bucket of a database and a retention policy into the world. A policy that `CREATE DATABASE` names comes together with the
+    /// bucket of writes that name none, or not at all.
     fn create(&mut self, db: &str, name: &str, policy: &Policy) -> Result<Outcome, Refusal> {
-        if db.is_empty() || name.is_empty() {
-            return Ok(Outcome::failed("invalid name: it is empty"));
-        }
         if let Some(limit) = policy.limit {
             let why = format!("nothing was created: {limit} LIMIT is not supported; leave it out");
             return Ok(Outcome::failed(why));
@@ -253,33 +252,43 @@ impl<'a> Session<'a> {
         if policy.duration.flatten().is_some_and(|duration| duration < RETENTION_MIN) {
             return Ok(Outcome::failed("retention policy duration must be at least 1s"));
         }
-        let configured = &self.context.config.buckets;
-        let bucket = resolve(configured, db, name);
-        if !self.client.may_write(&bucket) {
-            return Ok(Outcome::failed(format!("not authorized to create {bucket:?}")));
+        let Context { config, catalog, .. } = self.context;
+        let bucket = resolve(&config.buckets, db, name);
+        let beside = policy.name.is_some().then(|| resolve(&config.buckets, db, DEFAULT_POLICY));
+        let beside = beside.filter(|beside| *beside != bucket);
+        for bucket in [&bucket].into_iter().chain(&beside) {
+            if !self.client.may_write(bucket) {
+                return Ok(Outcome::failed(format!("not authorized to create {bucket:?}")));
+            }
         }
         let conflicts = |existing| policy.duration.is_some_and(|asked| asked != existing);
         // Nothing is created with another retention than the one that the configuration sets.
-        if configured.retention(&bucket).is_some_and(conflicts) {
+        if config.buckets.retention(&bucket).is_some_and(conflicts) {
             return Ok(Outcome::failed(CONFLICT));
         }
         let retention = policy.duration.unwrap_or_else(|| self.context.retention_at_birth(&bucket));
-        self.declare(&bucket, retention)?;
+        let mut wanted = vec![(&*bucket, retention)];
+        let is_conflict = catalog.bucket(&bucket).is_some() && conflicts(self.context.retention(&bucket));
+        if let Some(beside) = beside.as_deref().filter(|_| !is_conflict) {
+            wanted.push((beside, self.context.retention_at_birth(beside)));
+        }
+        self.declare(&wanted)?;
+        // Somebody else may have been first.
         let is_conflict = conflicts(self.context.retention(&bucket));
         Ok(if is_conflict { Outcome::failed(CONFLICT) } else { Outcome::done() })
     }
 
-    /// The bucket exists when the log is durable up to `self.position`, whoever has brought it into the world.
-    fn declare(&mut self, bucket: &str, retention: Option<Duration>) -> Result<(), Refusal> {
+    /// The buckets exist when the log is durable up to `self.position`, whoever has brought them into the world.
+    fn declare(&mut self, buckets: &[(&str, Option<Duration>)]) -> Result<(), Refusal> {
         let Context { catalog, budget, keeper, .. } = self.context;
-        let births = Births { bucket, retention, tables: Vec::new() };
-        let mut place = keeper.place_births(births.record_bytes_max())?;
+        let births = buckets.iter().map(|&(bucket, retention)| Births { bucket, retention, tables: Vec::new() });
+        let mut place = keeper.place_births(births.map(|births| births.record_bytes_max()).sum())?;
         // Until the catalog counts it.
         let mut memory = Reservation::new(budget, Consumer::Catalog);
-        if !memory.try_grow(Catalog::bucket_bytes(bucket)) {
+        if !memory.try_grow(buckets.iter().map(|(bucket, _)| Catalog::bucket_bytes(bucket)).sum()) {
             return Err(NO_MEMORY);
         }
-        catalog.declare_bucket(bucket, retention, |record, births| place.births(record, births));
+        catalog.declare_buckets(buckets, |record, births| place.births(record, births));
         self.position = self.position.max(place.position());
         self.databases = None;
         Ok(())
@@ -338,6 +347,14 @@ impl<'a> Session<'a> {
 const NO_MEMORY: Refusal = Refusal::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS };
 
 const CONFLICT: &str = "retention policy conflicts with an existing policy";
+
+/// What InfluxDB says of a name that cannot be one. A '/' separates database and policy in the name of a bucket: what was created would not
+/// be found under the name that was asked for.
+fn invalid_name(names: [&str; 2]) -> Option<Outcome> {
+    let wrong = names.into_iter().find(|name| name.is_empty() || name.contains('/'))?;
+    let why = if wrong.is_empty() { "it is empty" } else { "it holds a '/'; send a name without one" };
+    Some(Outcome::failed(format!("invalid name: {why}")))
+}
 
 fn database_not_found(db: &str) -> Outcome {
     Outcome::failed(format!("database not found: {db}"))
