@@ -263,7 +263,7 @@ mod tests {
                     presence: Presence::Sparse(vec![4]),
                 },
             ],
-            keys: SeriesSet { ends: vec![0], ..SeriesSet::default() },
+            keys: SeriesSet { ends: Arc::new(vec![0]), ..SeriesSet::default() },
         };
         let days = split(rows);
         let [(0, first), (1, second)] = &days[..] else { panic!("{days:?}") };

@@ -7,7 +7,6 @@ use hashbrown::HashTable;
 
 use super::grammar::RESERVED_TAG_KEYS;
 use super::parse::quick_hash;
-use super::scan::begins_with_short;
 use super::scan::vector::Vector;
 use super::text::Padded;
 
@@ -33,10 +32,10 @@ pub(super) struct Names<'b> {
 }
 
 /// A name as written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Name<'b> {
-    raw: &'b [u8],
-    start: usize,
+    pub raw: &'b [u8],
+    pub start: usize,
     /// The number of the measurement that a tag belongs to.
     owner: u32,
     /// The first 8 bytes, as a number that sorts as they do.
@@ -50,30 +49,16 @@ impl<'b> Names<'b> {
         self.names.get(number as usize)
     }
 
-    /// The number of the name at `start..end` of the measurement `owner`, or [`NO_NAME`]. It is probably the name `expected`.
+    /// The number of the name at `start..end` of the measurement `owner`, or [`NO_NAME`].
     #[inline(always)]
-    pub fn find<V: Vector>(
-        &mut self,
-        body: &Padded<'b>,
-        start: usize,
-        end: usize,
-        owner: u32,
-        expected: Option<&u32>,
-    ) -> u32 {
+    pub fn find<V: Vector>(&mut self, body: &Padded<'b>, start: usize, end: usize, owner: u32) -> u32 {
         let len = end - start;
-        let is_it = |name: &Name<'_>| name.raw.len() == len && name.owner == owner;
-        if let Some(expected) = expected
-            && let Some(name) = self.names.get(*expected as usize)
-            && is_it(name)
-            && is_at::<V>(body, name, start)
-        {
-            return *expected;
-        }
         let place = (quick_hash(body, start, len) ^ owner.wrapping_mul(0x9E37_79B1)) as usize % PLACES;
         if let Some(number) = self.places.get(place)
             && let Some(name) = self.names.get(usize::from(*number))
-            && is_it(name)
-            && is_at::<V>(body, name, start)
+            && name.raw.len() == len
+            && name.owner == owner
+            && body.same::<V>(name.start, start, len)
         {
             return u32::from(*number);
         }
@@ -101,17 +86,6 @@ impl<'b> Names<'b> {
         places.resize(PLACES, u16::MAX);
         places[place] = number as u16;
         number
-    }
-}
-
-/// Whether `name` stands at `start`, too; its length is right.
-#[inline(always)]
-fn is_at<V: Vector>(body: &Padded<'_>, name: &Name<'_>, start: usize) -> bool {
-    let len = name.raw.len();
-    if len <= 32 {
-        begins_with_short::<V>(body.rest(start), body.rest(name.start).first_32(), len)
-    } else {
-        name.raw == body.slice(start, start + len)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::grammar::{ErrorKind, KEY_BYTES_MAX, RESERVED_TAG_KEYS};
-use super::names::{NO_NAME, Names, ROOT};
-use super::scan::generic::Delimiters;
-use super::scan::vector::Vector;
+use super::names::{Names, ROOT};
+use super::scan::generic::{Delimiters, first_of};
+use super::scan::vector::{Task, Vector};
+use super::shapes::{NO_SHAPE, Node, START, Shapes};
 use super::text::Padded;
 
 /// A tag as written.
@@ -28,8 +29,8 @@ pub struct Key<'b, 's> {
     /// The measurement's number, or [`NO_NAME`](super::NO_NAME). Equal numbers of a body stand for equal names; a tag's key has its number within the
     /// measurement.
     pub number: u32,
-    /// The measurement and the tag keys are those of the key that was taken apart before this one, in its order.
-    pub like_last: bool,
+    /// Equal shapes of a body, counted from 0, stand for equal measurements and tag keys in the same order; or [`NO_SHAPE`](super::NO_SHAPE).
+    pub shape: u32,
     /// No byte of it is escaped.
     pub plain: bool,
 }
@@ -38,11 +39,10 @@ pub struct Key<'b, 's> {
 #[derive(Debug, Default)]
 pub(super) struct Splitter<'b> {
     names: Names<'b>,
+    shapes: Shapes,
     measurement: &'b [u8],
     number: u32,
     tags: Vec<Tag<'b>>,
-    /// The numbers of the last key that was good.
-    last: Vec<u32>,
     /// Where the tags' keys of a key that is too long start, and how long they are.
     long_keys: Vec<(u32, u32)>,
 }
@@ -60,19 +60,34 @@ impl<'b> Splitter<'b> {
         if end - start > KEY_BYTES_MAX {
             return Err(self.judge_long::<V>(body, start, end));
         }
-        let like_last = match plain {
+        // SAFETY: this parser runs on `V`.
+        let walked = if plain { unsafe { V::run(Walk { splitter: self, body: *body, start, end }) } } else { None };
+        let shape = match walked {
+            Some(shape) => shape,
+            // SAFETY: as above.
+            None => unsafe { V::run(Split { splitter: self, body, start, end, plain })? },
+        };
+        Ok(Key { measurement: self.measurement, tags: &self.tags, number: self.number, shape, plain })
+    }
+
+    /// Takes any key apart that is not too long; returns its shape.
+    #[inline(always)]
+    fn split_anew<V: Vector>(
+        &mut self,
+        body: &Padded<'b>,
+        start: usize,
+        end: usize,
+        plain: bool,
+    ) -> Result<u32, ErrorKind> {
+        match plain {
             true => self.read_parts::<V, false, false>(body, start, end)?,
             false => self.read_parts::<V, true, false>(body, start, end)?,
         };
-        if !like_last {
-            // The last one was judged.
-            self.judge_tags()?;
+        if let Some(shape) = self.shapes.find(self.number, &self.tags) {
+            return Ok(shape);
         }
-        if !like_last {
-            self.last.clear();
-            self.last.extend([self.number].into_iter().chain(self.tags.iter().map(|tag| tag.number)));
-        }
-        Ok(Key { measurement: self.measurement, tags: &self.tags, number: self.number, like_last, plain })
+        self.judge_tags()?;
+        Ok(self.shapes.learn(&self.names, self.number, &self.tags))
     }
 
     /// What is wrong with a key that is too long, first of all. It may have millions of tags: no more than their keys' places are kept.
@@ -93,15 +108,14 @@ impl<'b> Splitter<'b> {
         reserved.map_or(ErrorKind::KeyTooLong(end - start), ErrorKind::ReservedTagKey)
     }
 
-    /// Returns whether all names are those of the last key; not said of names without numbers. With `LONG`, only the places of the tags' keys
-    /// are kept.
+    /// With `LONG`, only the places of the tags' keys are kept.
     #[inline(always)]
     fn read_parts<V: Vector, const ESCAPES: bool, const LONG: bool>(
         &mut self,
         body: &Padded<'b>,
         start: usize,
         end: usize,
-    ) -> Result<bool, ErrorKind> {
+    ) -> Result<(), ErrorKind> {
         let mut delimiters = Delimiters::<V, 2>::new(body, start, end, *b",=");
         let mut at = delimiters.next::<ESCAPES>();
         while at < end && body.at(at) == b'=' {
@@ -110,11 +124,8 @@ impl<'b> Splitter<'b> {
         if at == start {
             return Err(ErrorKind::MissingMeasurement);
         }
-        let mut last = self.last.iter();
-        let expected = last.next();
         self.measurement = body.slice(start, at);
-        self.number = self.names.find::<V>(body, start, at, ROOT, expected);
-        let mut like_last = expected == Some(&self.number);
+        self.number = self.names.find::<V>(body, start, at, ROOT);
         self.tags.clear();
         while at < end {
             let key = at + 1;
@@ -137,13 +148,11 @@ impl<'b> Splitter<'b> {
                 self.long_keys.push((key as u32, (equals - key) as u32));
                 continue;
             }
-            let expected = last.next();
-            let number = self.names.find::<V>(body, key, equals, self.number, expected);
-            like_last &= expected == Some(&number);
+            let number = self.names.find::<V>(body, key, equals, self.number);
             let (key, ends) = (body.slice(key, equals), ends(body, value, at));
             self.tags.push(Tag { key, value: body.slice(value, at), number, ends });
         }
-        Ok(like_last && last.len() == 0 && !self.last.contains(&NO_NAME))
+        Ok(())
     }
 
     fn judge_tags(&self) -> Result<(), ErrorKind> {
@@ -157,6 +166,64 @@ impl<'b> Splitter<'b> {
         });
         // Keys with the same first bytes are among those that are left to a closer look.
         if clear { Ok(()) } else { judge_tags(&self.tags) }
+    }
+}
+
+/// Takes a plain key apart whose names are those of an earlier one in its order, and returns its shape. `None` promises nothing.
+struct Walk<'p, 'b> {
+    splitter: &'p mut Splitter<'b>,
+    body: Padded<'b>,
+    start: usize,
+    end: usize,
+}
+
+impl Task for Walk<'_, '_> {
+    type Output = Option<u32>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> Self::Output {
+        let Self { splitter, body, start, end } = self;
+        let Splitter { shapes, tags, .. } = splitter;
+        let mut number = shapes.step::<V>(&body, START, start, b',', end)?;
+        let Node { len, name, mut shape, .. } = *shapes.get(number);
+        let mut at = start + len as usize;
+        splitter.measurement = body.slice(start, at);
+        splitter.number = name;
+        tags.clear();
+        while at < end {
+            let key = at + 1;
+            number = shapes.step::<V>(&body, number, key, b'=', end)?;
+            let node = shapes.get(number);
+            shape = node.shape;
+            let equals = key + node.len as usize;
+            let value = equals + 1;
+            at = first_of::<V>(&body, value, end, *b",=");
+            // Nothing between, as behind the end too.
+            if at <= value || at < end && body.at(at) == b'=' {
+                return None;
+            }
+            let (key, ends) = (body.slice(key, equals), ends(&body, value, at));
+            tags.push(Tag { key, value: body.slice(value, at), number: node.name, ends });
+        }
+        Some(shape).filter(|shape| *shape != NO_SHAPE)
+    }
+}
+
+/// [`Splitter::split_anew`], out of line.
+struct Split<'p, 'b> {
+    splitter: &'p mut Splitter<'b>,
+    body: &'p Padded<'b>,
+    start: usize,
+    end: usize,
+    plain: bool,
+}
+
+impl Task for Split<'_, '_> {
+    type Output = Result<u32, ErrorKind>;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> Self::Output {
+        self.splitter.split_anew::<V>(self.body, self.start, self.end, self.plain)
     }
 }
 

@@ -1,5 +1,8 @@
 //! A body whose end needs no care: 64 zero bytes follow it, so that wide loads may run over.
 
+use super::scan::begins_with_short;
+use super::scan::vector::Vector;
+
 /// Readable zero bytes behind every body.
 pub const PADDING: usize = 64;
 
@@ -101,6 +104,16 @@ impl<'a> Padded<'a> {
         debug_assert!(from <= to && to <= self.len());
         // SAFETY: the parser forms ranges from positions that it has passed, in order, none beyond the end.
         unsafe { self.bytes.get_unchecked(from..to) }
+    }
+
+    /// Whether the same `len` bytes stand at `one` and at `other`, if so many stand at `one`.
+    #[inline(always)]
+    pub(super) fn same<V: Vector>(&self, one: usize, other: usize, len: usize) -> bool {
+        if len <= 32 {
+            begins_with_short::<V>(self.rest(other), self.rest(one).first_32(), len)
+        } else {
+            other + len <= self.len() && self.slice(one, one + len) == self.slice(other, other + len)
+        }
     }
 
     /// The 8 bytes from `at <= len` as a little-endian number.

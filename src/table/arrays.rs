@@ -287,7 +287,7 @@ mod tests {
         let pair = |tag, value| TagPair { tag, value };
         // The second series has a value and the third a tag that nobody knows.
         let pairs = vec![pair(0, 1), pair(1, 0), pair(0, 9), pair(0, 0), pair(7, 0)];
-        let keys = SeriesSet { pairs, ends: vec![2, 3, 5], values: Vec::new() };
+        let keys = SeriesSet { pairs: Arc::new(pairs), ends: Arc::new(vec![2, 3, 5]), values: Vec::new() };
         let mut tags = Tags::new(&keys, vec![strings(&["a", "b"]), strings(&["c"])], 3).unwrap();
         let mut texts = |tag| {
             let array = tags.array(tag, &[0, 1, 2, 3, 0]).unwrap();

@@ -1,5 +1,7 @@
 //! Numbers by the hash of what they stand for.
 
+use super::prefetch::prefetch;
+
 /// An open-addressed table with linear probing: a lookup reads one cache line, mostly. An entry holds the hash beside the number, so that a table
 /// that grows, or a lookup that passes an entry, does not read what it is about. Hashes must be keyed at random, if what they are of comes from
 /// outside.
@@ -10,11 +12,20 @@ pub struct Index {
     len: usize,
 }
 
+/// What an entry of an index takes at most: of a table that has just grown, beside the one that it grew from.
+pub const INDEX_ENTRY_BYTES_MAX: usize = 40;
+
 /// Entries of the smallest table.
 const ENTRIES_MIN: usize = 8;
 
 fn entry_of(hash: u32, number: u32) -> u64 {
     (u64::from(hash) << 32) | (u64::from(number) + 1)
+}
+
+/// The number of an entry that has this hash.
+#[inline(always)]
+fn number_of(entry: u64, hash: u32) -> Option<u32> {
+    (entry != 0 && (entry >> 32) as u32 == hash).then(|| (entry as u32).wrapping_sub(1))
 }
 
 impl Index {
@@ -33,12 +44,28 @@ impl Index {
             if entry == 0 {
                 return Err(at);
             }
-            let number = (entry as u32).wrapping_sub(1);
-            if (entry >> 32) as u32 == hash && is_it(number) {
+            if let Some(number) = number_of(entry, hash)
+                && is_it(number)
+            {
                 return Ok(number);
             }
             at = self.after(at);
         }
+    }
+
+    /// Asks for what a lookup of this hash will read first.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u32) {
+        if let Some(entry) = self.entries.get(hash as usize & self.entries.len().wrapping_sub(1)) {
+            prefetch(entry);
+        }
+    }
+
+    /// The number that a lookup of this hash will look at first.
+    #[inline(always)]
+    pub fn first_guess(&self, hash: u32) -> Option<u32> {
+        let entry = self.entries.get(hash as usize & self.entries.len().wrapping_sub(1))?;
+        number_of(*entry, hash)
     }
 
     /// The number with this hash that `is_it`.

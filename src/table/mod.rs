@@ -5,16 +5,21 @@
 
 #[cfg(feature = "batch")]
 pub mod arrays;
+mod cache;
 mod chunks;
 mod column;
 mod index;
+mod interner;
 mod keep;
 mod kept;
+mod keys;
 mod open;
 mod pattern;
+mod prefetch;
 mod reject;
 mod seal;
 mod series;
+mod shared;
 mod stage;
 mod writer;
 

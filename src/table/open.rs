@@ -9,12 +9,14 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::NONE;
+use super::cache::KeyCache;
 use super::chunks::Integers;
 use super::column::Column;
+use super::interner::Interner;
 use super::keep::Keeping;
 use super::pattern::{Pattern, Recent, Surprises};
 use super::seal::{FieldColumn, Rows, Run, SealedTable, SeriesSet, TagPair};
-use super::series::{Interner, KeyCache, SeriesIndex};
+use super::series::SeriesIndex;
 use super::stage::Stage;
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{COLUMNS_MAX, Catalog, FieldType, Table};
@@ -43,6 +45,10 @@ pub struct OpenBucket {
     pub cache_bytes: usize,
     /// How well keeping series over seals has worked.
     pub keeping: Keeping,
+    /// How often a table, a tag or a value of one was taken back: then their numbers may have changed their meaning.
+    pub taken_back: u64,
+    /// The table of the last series that was found by a twin.
+    pub twin_table: u32,
 }
 
 #[derive(Debug)]
@@ -65,6 +71,7 @@ pub struct OpenTable {
     pub series: SeriesIndex,
     /// So many of the series have outlived the last seal.
     pub series_kept: u32,
+    pub twins: Twins,
     pub time: Integers,
     pub row_series: Integers,
     pub runs: Vec<Run>,
@@ -77,6 +84,55 @@ pub struct OpenTable {
     value_bytes: usize,
     /// Bytes of the whole at the last commit.
     pub bytes: usize,
+}
+
+/// Which tags of a table are the same as those of another one, whose series have had the same tags as new ones here of late.
+#[derive(Debug)]
+pub struct Twins {
+    /// The other table, and [`OpenBucket::taken_back`] when this was found.
+    pub table: u32,
+    pub taken_back: u64,
+    /// By the other's number.
+    pub tags: Vec<TwinTag>,
+    /// Tags that came behind the other's of late: `,name=` as written, and our number.
+    pub more: Vec<(Box<[u8]>, u32)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct TwinTag {
+    /// Our number of it, or `NONE`.
+    pub tag: u32,
+    /// Its first so many values have the same numbers in both.
+    pub alike: u32,
+}
+
+impl TwinTag {
+    /// Looks how many more values have the same numbers.
+    pub fn look(&mut self, theirs: &Interner, ours: &Interner) {
+        while theirs.agrees(ours, self.alike) {
+            self.alike += 1;
+        }
+    }
+}
+
+/// More and longer tags behind the other's are not remembered: nobody counts them.
+const MORE_TAGS_MAX: usize = 8;
+const MORE_NAME_MAX: usize = 64;
+
+impl Twins {
+    /// The tag that came behind the other's and `place` more was written as `name`.
+    pub fn remember(&mut self, place: usize, name: &[u8], tag: u32) {
+        if place < MORE_TAGS_MAX && name.len() <= MORE_NAME_MAX {
+            self.more.truncate(place);
+            self.more.push((name.into(), tag));
+        }
+    }
+}
+
+impl Default for Twins {
+    fn default() -> Self {
+        Self { table: NONE, taken_back: 0, tags: Vec::new(), more: Vec::new() }
+    }
 }
 
 /// What a name takes in the maps, and its allocation beside it.
@@ -94,7 +150,7 @@ pub struct TagSlot {
 
 impl TagSlot {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + 2 * self.name.len() + NAME_BYTES
+        size_of::<Self>() + 2 * self.name.len() + NAME_BYTES + size_of::<TwinTag>()
     }
 }
 
@@ -155,6 +211,7 @@ impl OpenTable {
             first_field: NONE,
             series: SeriesIndex::default(),
             series_kept: 0,
+            twins: Twins::default(),
             time: Integers::default(),
             row_series: Integers::default(),
             runs: Vec::new(),
@@ -319,9 +376,7 @@ impl OpenTable {
             values[tag.ordinal as usize] = tag.values.strings(keeps);
         }
         let SeriesIndex { pairs, ends, .. } = &mut self.series;
-        let (pairs, ends) =
-            if keeps { (pairs.clone(), ends.clone()) } else { (std::mem::take(pairs), std::mem::take(ends)) };
-        let mut keys = SeriesSet { pairs, ends, values };
+        let mut keys = SeriesSet { pairs: pairs.share(), ends: ends.share(), values };
         if ordinals.iter().enumerate().any(|(slot, ordinal)| slot as u32 != *ordinal) {
             renumber(&mut keys, &ordinals);
         }
@@ -335,9 +390,10 @@ fn empty_column(kind: FieldType) -> FieldColumn {
 
 /// From the shard's numbers of tags to the catalog's.
 fn renumber(keys: &mut SeriesSet, ordinals: &[u32]) {
+    let pairs = Arc::make_mut(&mut keys.pairs);
     let mut start = 0;
-    for end in &keys.ends {
-        let tags: &mut [TagPair] = &mut keys.pairs[start..*end as usize];
+    for end in &*keys.ends {
+        let tags: &mut [TagPair] = &mut pairs[start..*end as usize];
         tags.iter_mut().for_each(|pair| pair.tag = ordinals[pair.tag as usize]);
         tags.sort_unstable_by_key(|pair| pair.tag);
         start = *end as usize;

@@ -116,8 +116,8 @@ impl From<FieldType> for Values {
 /// a tag that is not listed is absent (null).
 #[derive(Debug, Default)]
 pub struct SeriesSet {
-    pub pairs: Vec<TagPair>,
-    pub ends: Vec<u32>,
+    pub pairs: Arc<Vec<TagPair>>,
+    pub ends: Arc<Vec<u32>>,
     /// By tag ordinal of the table: the distinct values of that tag. May be shorter than the table's list.
     pub values: Vec<Strings>,
 }

@@ -2,6 +2,7 @@
 
 mod row;
 mod sink;
+mod twin;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use foldhash::quality::RandomState;
 
 use super::NONE;
+use super::interner::{FEW_BYTES, Interner};
 use super::open::{OpenBucket, OpenTable, Tables};
 use super::reject::{LISTED_MAX, Ordinals, Rejects, SchemaReject};
 use super::seal::{Run, TagPair};
@@ -90,9 +92,13 @@ pub struct Writer<'a> {
     gained: usize,
     /// Tables and tags by the numbers of the body's names.
     names: Vec<u32>,
-    /// How the series key that was taken apart last is made, for the next one that is made alike.
-    shape: Option<Shape>,
-    scratch: Vec<TagPair>,
+    /// What the shapes of the body's keys stand for.
+    shapes: Vec<Shape>,
+    /// The tags of the key in progress, and the hashes of its values that are to be looked up, with their places in it.
+    pairs: Vec<TagPair>,
+    lookups: Vec<(usize, u32)>,
+    /// Where the values stand that a key has beside those of its twin.
+    values: Vec<Range<usize>>,
     request: Request<'a>,
 }
 
@@ -138,9 +144,9 @@ struct Request<'a> {
 #[derive(Default)]
 struct Shape {
     table: u32,
-    tags: Vec<u32>,
-    /// Where each of them stands in ascending order.
-    places: Vec<u32>,
+    /// Each with its place in ascending order.
+    tags: Vec<(u32, u32)>,
+    is_learnt: bool,
 }
 
 /// What births have used: of the request's memory, and of the room for names.
@@ -163,6 +169,39 @@ impl Request<'_> {
                 let (measurement, name) = (measurement.into(), echo(name.as_bytes()).into());
                 self.reject.get_or_insert(SchemaReject::TooManyNames { measurement, name });
             }
+        }
+    }
+
+    /// Takes memory for a series that may be new.
+    #[inline(always)]
+    fn pay_series(&mut self, key_bytes: usize, tags: usize) {
+        self.pay(SERIES_BIRTH_BYTES + 2 * key_bytes + tags * TAG_BYTES);
+    }
+
+    /// Gives a pair of table `number` its value; returns whether that is new.
+    fn intern_value(
+        &mut self,
+        table: &mut OpenTable,
+        number: u32,
+        pair: &mut TagPair,
+        value: &[u8],
+        hasher: &RandomState,
+    ) -> bool {
+        let values = &mut table.tags[pair.tag as usize].values;
+        let is_new;
+        (pair.value, is_new) = values.intern(value, hasher);
+        if is_new {
+            self.bear_value(number, pair.tag, values);
+        }
+        is_new
+    }
+
+    /// A value of a tag has come into the world.
+    #[inline(always)]
+    fn bear_value(&mut self, table: u32, tag: u32, values: &Interner) {
+        self.undo.push(Undo::TagValue { table, tag });
+        if values.has_few() {
+            self.pay(FEW_BYTES);
         }
     }
 
@@ -277,8 +316,10 @@ impl Tables {
             touched: Vec::new(),
             gained: 0,
             names: Vec::new(),
-            shape: None,
-            scratch: Vec::new(),
+            shapes: Vec::new(),
+            pairs: Vec::new(),
+            lookups: Vec::new(),
+            values: Vec::new(),
             request,
         })
     }
@@ -416,6 +457,7 @@ impl Writer<'_> {
 
     /// Takes back what was done since the undo list had `len` entries.
     fn take_back_to(&mut self, len: usize) {
+        self.bucket.taken_back += u64::from(self.request.undo.len() > len);
         while self.request.undo.len() > len {
             match self.request.undo.pop() {
                 Some(Undo::Table) => {
@@ -424,12 +466,12 @@ impl Writer<'_> {
                     let popped = self.bucket.tables.len() as u32;
                     self.touched.pop_if(|table| *table == popped);
                     self.names.clear();
-                    self.shape = None;
+                    self.shapes.clear();
                 }
                 Some(Undo::Tag { table }) => {
                     self.bucket.tables[table as usize].pop_tag();
                     self.names.clear();
-                    self.shape = None;
+                    self.shapes.clear();
                 }
                 Some(Undo::Field { table }) => self.bucket.tables[table as usize].pop_field(self.hasher),
                 Some(Undo::TagValue { table, tag }) => {

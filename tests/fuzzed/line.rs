@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use ringest::line::grammar::ERRORS_MAX;
 use ringest::line::naive::{self, Point, Value};
 use ringest::line::{
-    self, End, ExpectedField, FieldName, Kernel, Key, LineError, NO_NAME, Options, Outcome, Padded, Precision, Rest,
-    Row, Sink, Vector, Word, begins_with, unescape,
+    self, End, ExpectedField, FieldName, Kernel, Key, LineError, NO_NAME, NO_SHAPE, Options, Outcome, Padded,
+    Precision, Rest, Row, Sink, Vector, Word, begins_with, unescape,
 };
 use ringest::line::{FIELD_KEY_ESCAPES, MEASUREMENT_ESCAPES, PADDING, STRING_ESCAPES, TAG_ESCAPES};
 
@@ -32,7 +32,6 @@ pub fn agree(body: &[u8], precision: Precision) {
         // Twice with one sink: the second time all its predictions come true or must be found wrong.
         for round in ["cold", "warm"] {
             sink.points.clear();
-            sink.last_shape = None;
             let outcome = parse(body, precision, kernel, &mut sink);
             compare(body, &want, outcome, &sink.points, &format!("{} {round} {precision:?}", kernel.name()));
         }
@@ -54,7 +53,6 @@ fn dealt(body: &[u8]) {
         let want = naive::parse(piece, Precision::Nanosecond);
         for (kernel, sink) in &mut sinks {
             sink.points.clear();
-            sink.last_shape = None;
             let outcome = parse(piece, Precision::Nanosecond, *kernel, sink);
             compare(piece, &want, outcome, &sink.points, &format!("{} dealt", kernel.name()));
         }
@@ -163,8 +161,8 @@ struct Collect {
     next_field: usize,
     /// The numbered names of the body: measurement's number, of a tag, too, and what is named.
     names: HashMap<(Option<u32>, u32), Vec<u8>>,
-    /// Measurement and tag keys of the last new series.
-    last_shape: Option<(Vec<u8>, Vec<Vec<u8>>)>,
+    /// Measurement and tag keys of each shape.
+    shapes: HashMap<u32, (Vec<u8>, Vec<Vec<u8>>)>,
 }
 
 /// Bytes to compare in place, and their padding.
@@ -226,8 +224,9 @@ impl Sink for Collect {
     fn new_series(&mut self, raw: &[u8], key: &Key<'_, '_>) -> usize {
         assert_eq!(key.plain, !raw.contains(&b'\\'));
         let shape = (key.measurement.to_vec(), key.tags.iter().map(|tag| tag.key.to_vec()).collect());
-        assert!(!key.like_last || self.last_shape.as_ref() == Some(&shape));
-        self.last_shape = Some(shape);
+        if key.shape != NO_SHAPE {
+            assert_eq!(*self.shapes.entry(key.shape).or_insert_with(|| shape.clone()), shape);
+        }
         self.name(None, key.number, key.measurement);
         for tag in key.tags {
             self.name(Some(key.number), tag.number, tag.key);
@@ -249,6 +248,7 @@ impl Sink for Collect {
 
     fn begin(&mut self) {
         self.names.clear();
+        self.shapes.clear();
     }
 
     fn row(&mut self, series: usize) -> CollectedRow<'_> {

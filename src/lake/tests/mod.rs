@@ -84,9 +84,9 @@ fn seal(table: &Table, requests: &[(u64, Vec<Row>)], sparse: bool) -> Rows {
                         values.push(value.as_bytes());
                         values.len() as u32 - 1
                     });
-                    keys.pairs.push(TagPair { tag, value: index });
+                    Arc::make_mut(&mut keys.pairs).push(TagPair { tag, value: index });
                 }
-                keys.ends.push(keys.pairs.len() as u32);
+                Arc::make_mut(&mut keys.ends).push(keys.pairs.len() as u32);
                 next
             });
             for (field, value) in &point.fields {

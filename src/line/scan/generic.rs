@@ -47,6 +47,22 @@ pub fn find_name<V: Vector, const N: usize>(body: &Padded<'_>, from: usize, set:
     NameEnd { end: body.len(), ..name }
 }
 
+/// The position of the first `one` or `other` between two positions of a body, or `end`.
+#[inline(always)]
+pub fn first_of<V: Vector>(body: &Padded<'_>, start: usize, end: usize, [one, other]: [u8; 2]) -> usize {
+    let (one, other) = (V::splat(one), V::splat(other));
+    let mut at = start;
+    while at < end {
+        // SAFETY: `at` is inside of the body, behind which 64 bytes are readable.
+        let bytes = unsafe { V::load(body.pointer(at)) };
+        if let Some(index) = bytes.eq(one).or(bytes.eq(other)).first() {
+            return end.min(at + index);
+        }
+        at += V::BYTES;
+    }
+    end
+}
+
 /// Where a string ends, and what it holds.
 pub struct StringEnd {
     /// Position of the closing quote, or the body's length if there is none.

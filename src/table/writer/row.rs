@@ -9,10 +9,10 @@ use crate::catalog::FieldType;
 use crate::line::grammar::STRING_BYTES_MAX;
 use crate::line::{End, ExpectedField, FIELD_KEY_ESCAPES, FieldName, Rest, Row, STRING_ESCAPES, Vector, unescape};
 use crate::table::NONE;
+use crate::table::cache::SeriesAt;
 use crate::table::column::Value;
 use crate::table::open::{FieldSlot, OpenTable};
 use crate::table::reject::{Listed, SchemaReject};
-use crate::table::series::SeriesAt;
 
 /// Targets that are no field of the table: the field `time`, which no point may have, and a field that no one has met (its name is in
 /// `Request::new_field`).

@@ -1,12 +1,15 @@
 //! The points of a request, as the parser brings them: series, tables and tags. Fields are in `row`.
 
 use super::row::TableRow;
-use super::{COLUMN_BIRTH_BYTES, SERIES_BIRTH_BYTES, Shape, TABLE_BIRTH_BYTES, TAG_BYTES, Undo, Writer};
-use crate::line::{Key, MEASUREMENT_ESCAPES, NO_NAME, Rest, Sink, TAG_ESCAPES, Tag, Vector, begins_with, unescape};
+use super::{COLUMN_BIRTH_BYTES, Shape, TABLE_BIRTH_BYTES, Undo, Writer};
+use crate::line::{
+    Key, MEASUREMENT_ESCAPES, NO_NAME, NO_SHAPE, Rest, Sink, TAG_ESCAPES, Tag, Vector, begins_with, unescape,
+};
 use crate::table::NONE;
+use crate::table::cache::SeriesAt;
+use crate::table::interner::hash_of;
 use crate::table::reject::SchemaReject;
 use crate::table::seal::TagPair;
-use crate::table::series::{RECENT_BYTES, SeriesAt};
 
 impl<'a> Sink for Writer<'a> {
     type Series = SeriesAt;
@@ -17,7 +20,7 @@ impl<'a> Sink for Writer<'a> {
 
     fn begin(&mut self) {
         self.names.clear();
-        self.shape = None;
+        self.shapes.clear();
     }
 
     #[inline(always)]
@@ -30,13 +33,18 @@ impl<'a> Sink for Writer<'a> {
     }
 
     fn known_series(&mut self, key: &[u8]) -> Option<SeriesAt> {
-        self.bucket.cache.find(key, self.hasher)
+        if self.bucket.cache.foresees_twin()
+            && let Some(twin) = self.twin_series(key, false)
+        {
+            return Some(twin);
+        }
+        self.bucket.cache.find(key, self.hasher).or_else(|| self.twin_series(key, true))
     }
 
     fn new_series(&mut self, raw: &[u8], key: &Key<'_, '_>) -> SeriesAt {
-        self.request.pay(SERIES_BIRTH_BYTES + 2 * raw.len() + key.tags.len() * TAG_BYTES);
+        self.request.pay_series(raw.len(), key.tags.len());
         let (at, is_new) = self.intern(key);
-        if self.bucket.cache.insert(raw, at, is_new) {
+        if self.bucket.cache.insert(raw, key.measurement.len(), None, at, is_new) {
             self.request.undo.push(Undo::Key);
         }
         at
@@ -72,64 +80,102 @@ impl Writer<'_> {
     /// The series of a key that was taken apart, and whether no one has met it.
     #[inline(always)]
     fn intern(&mut self, key: &Key<'_, '_>) -> (SeriesAt, bool) {
-        let shape = match self.shape.take() {
-            Some(shape) if key.like_last => shape,
-            shape => self.learn_shape(key, shape.unwrap_or_default()),
+        let shape = match self.shapes.get_mut(key.shape as usize) {
+            Some(shape) if shape.is_learnt => std::mem::take(shape),
+            _ => self.learn_shape(key),
         };
-        let mut pairs = std::mem::take(&mut self.scratch);
-        pairs.clear();
-        // As many tags as the key has, or none: then one has no room, the point is refused, and what stands for its series with it.
-        pairs.resize(shape.tags.len(), TagPair { tag: 0, value: 0 });
-        let mut has_new = false;
-        let tags = &mut self.bucket.tables[shape.table as usize].tags;
-        for ((written, tag), place) in key.tags.iter().zip(&shape.tags).zip(&shape.places) {
-            let values = &mut tags[*tag as usize].values;
-            let (value, is_new) = if key.plain {
-                values.intern_by_ends(written.value, written.ends, self.hasher)
-            } else {
-                values.intern(&unescape(written.value, TAG_ESCAPES), self.hasher)
-            };
-            if is_new {
-                self.request.undo.push(Undo::TagValue { table: shape.table, tag: *tag });
-                has_new = true;
-                if values.keeps_recent() {
-                    self.request.pay(RECENT_BYTES);
-                }
-            }
-            pairs[*place as usize] = TagPair { tag: *tag, value };
-        }
         let table = shape.table;
-        let (series, is_new) = self.bucket.tables[table as usize].series.intern(&pairs, has_new, self.hasher);
+        // As many tags as the key has, or none: then one has no room, the point is refused, and what stands for its series with it.
+        self.pairs.clear();
+        self.pairs.resize(shape.tags.len(), TagPair { tag: 0, value: 0 });
+        let has_new = if key.plain { self.intern_values(key, &shape) } else { self.intern_escaped(key, &shape) };
+        let series = self.intern_pairs(table, has_new);
+        if let Some(known) = self.shapes.get_mut(key.shape as usize) {
+            *known = shape;
+        }
+        series
+    }
+
+    /// The series with the tags of `self.pairs`, and whether it is new. `has_new`: one of their values is.
+    #[inline(always)]
+    pub(super) fn intern_pairs(&mut self, table: u32, has_new: bool) -> (SeriesAt, bool) {
+        let (series, is_new) = self.bucket.tables[table as usize].series.intern(&self.pairs, has_new, self.hasher);
         if is_new {
             self.request.undo.push(Undo::Series { table });
         }
-        self.scratch = pairs;
-        self.shape = (shape.tags.len() == key.tags.len()).then_some(shape);
         (SeriesAt { table, series }, is_new)
     }
 
+    /// Fills the pairs of a plain key; returns whether a value is new. Out of line, so that all it works with stays in registers.
+    #[inline(never)]
+    fn intern_values(&mut self, key: &Key<'_, '_>, shape: &Shape) -> bool {
+        let tags = &mut self.bucket.tables[shape.table as usize].tags;
+        self.lookups.clear();
+        for (index, (written, (tag, place))) in key.tags.iter().zip(&shape.tags).enumerate() {
+            let values = &mut tags[*tag as usize].values;
+            values.index_all(self.hasher);
+            let hash = hash_of(written.value, written.ends, self.hasher);
+            match values.find_among_few(written.value, written.ends, hash) {
+                Some(value) => self.pairs[*place as usize] = TagPair { tag: *tag, value },
+                None => {
+                    values.prefetch(hash);
+                    self.lookups.push((index, hash));
+                }
+            }
+        }
+        // Where there are many series, each of these misses the cache: so they do at one time, and not one after the other.
+        for (index, hash) in &self.lookups {
+            tags[shape.tags[*index].0 as usize].values.prefetch_string(*hash);
+        }
+        let mut has_new = false;
+        for (index, hash) in self.lookups.drain(..) {
+            let (written, (tag, place)) = (&key.tags[index], shape.tags[index]);
+            let values = &mut tags[tag as usize].values;
+            let (value, is_new) = values.intern_hashed(written.value, written.ends, hash);
+            if is_new {
+                has_new = true;
+                self.request.bear_value(shape.table, tag, values);
+            }
+            self.pairs[place as usize] = TagPair { tag, value };
+        }
+        has_new
+    }
+
+    /// The same for a key with escapes.
+    #[inline(never)]
+    fn intern_escaped(&mut self, key: &Key<'_, '_>, shape: &Shape) -> bool {
+        let table = &mut self.bucket.tables[shape.table as usize];
+        let mut has_new = false;
+        for (written, (tag, place)) in key.tags.iter().zip(&shape.tags) {
+            let value = unescape(written.value, TAG_ESCAPES);
+            let pair = &mut self.pairs[*place as usize];
+            pair.tag = *tag;
+            has_new |= self.request.intern_value(table, shape.table, pair, &value, self.hasher);
+        }
+        has_new
+    }
+
     /// Finds or makes the table and the tags of a key. Without tags, if one has no room.
-    fn learn_shape(&mut self, key: &Key<'_, '_>, mut shape: Shape) -> Shape {
-        shape.table = self.name(key.number).unwrap_or_else(|| self.open_table(key));
-        shape.tags.clear();
+    #[inline(never)]
+    fn learn_shape(&mut self, key: &Key<'_, '_>) -> Shape {
+        let table = self.name(key.number).unwrap_or_else(|| self.open_table(key));
+        let mut tags = Vec::with_capacity(key.tags.len());
         for written in key.tags {
-            let Some(tag) = self.name(written.number).or_else(|| self.tag(shape.table, written)) else {
-                shape.tags.clear();
-                break;
+            let Some(tag) = self.name(written.number).or_else(|| self.tag(table, written)) else {
+                return Shape { table, ..Shape::default() };
             };
-            shape.tags.push(tag);
+            tags.push((tag, tags.len() as u32));
         }
-        let tags = &shape.tags;
-        shape.places.clear();
-        if tags.is_sorted() {
-            shape.places.extend(0..tags.len() as u32);
-        } else {
-            let mut order: Vec<u32> = (0..tags.len() as u32).collect();
-            order.sort_unstable_by_key(|index| tags[*index as usize]);
-            shape.places.resize(tags.len(), 0);
-            order.iter().zip(0..).for_each(|(index, place)| shape.places[*index as usize] = place);
+        if !tags.is_sorted() {
+            let mut order = tags.clone();
+            order.sort_unstable();
+            order.iter().zip(0..).for_each(|((_, index), place)| tags[*index as usize].1 = place);
         }
-        shape
+        let shape = key.shape as usize;
+        if key.shape != NO_SHAPE && self.shapes.len() <= shape {
+            self.shapes.resize_with(shape + 1, Shape::default);
+        }
+        Shape { table, tags, is_learnt: true }
     }
 
     /// The table or tag that the body's name of this number stands for, if it is known.
