@@ -19,16 +19,24 @@ pub struct KeyCache {
     /// The entry of the last line, and the one that should follow.
     last: u32,
     next: u32,
-    /// Hash of the key that [`Self::find`] looked for last.
-    hash: u32,
     /// How often a key was found by its hash, and for how many lookups none was.
     found: usize,
     in_vain: usize,
-    /// The last lookup took place.
-    looked: bool,
+    /// How the last key fared that is not known.
+    lookup: Lookup,
     /// Keys by the hashes of their first tags, and the entry that should have the tags of the next new key.
     twins: Vec<(u32, u32)>,
     next_twin: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lookup {
+    /// A key with this hash was not found.
+    Missed(u32),
+    /// It was not looked for.
+    Skipped,
+    /// Nor was it, as it is known to be new.
+    New,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +77,9 @@ impl Default for KeyCache {
             indexed: 0,
             last: NONE,
             next: 0,
-            hash: 0,
             found: 0,
             in_vain: 0,
-            looked: false,
+            lookup: Lookup::Skipped,
             twins: Vec::new(),
             next_twin: NONE,
         }
@@ -127,15 +134,17 @@ impl KeyCache {
     ///
     /// A cache that has found nothing for long looks only now and then.
     pub fn find(&mut self, key: &[u8], hasher: &RandomState) -> Option<SeriesAt> {
-        self.looked = self.in_vain < VAIN_MAX || self.in_vain.is_multiple_of(LOOK_EVERY);
+        let looks = self.in_vain < VAIN_MAX || self.in_vain.is_multiple_of(LOOK_EVERY);
         self.in_vain += 1;
-        if !self.looked {
+        if !looks {
+            self.lookup = Lookup::Skipped;
             return None;
         }
         self.index_all(hasher);
         let Self { entries, keys, index, .. } = self;
-        self.hash = hasher.hash_one(key) as u32;
-        let number = index.find(self.hash, |number| entries[number as usize].key(keys) == key)?;
+        let hash = hasher.hash_one(key) as u32;
+        self.lookup = Lookup::Missed(hash);
+        let number = index.find(hash, |number| entries[number as usize].key(keys) == key)?;
         self.found += 1;
         self.in_vain = 0;
         self.link(number);
@@ -157,18 +166,30 @@ impl KeyCache {
         self.next_twin != NONE && self.last as usize + 1 == self.entries.len()
     }
 
-    /// A series whose tags are the first ones of `key`, whose tags start at `tags_at`, if one was foreseen: measurements of one host share its tags, and
-    /// come one after the other, or all hosts for one measurement and then all for the next, in the same order.
-    pub fn foreseen_twin(&self, key: &[u8], tags_at: usize) -> Option<Twin> {
-        [self.next_twin, self.last].into_iter().find_map(|number| {
+    /// A series whose tags are the first ones of `key`, whose tags start at `tags_at`, if one is at hand: measurements of one host share its tags, and come
+    /// one after the other, or all hosts for one measurement and then all for the next, in the same order.
+    pub fn find_twin(&self, key: &[u8], tags_at: usize) -> Option<Twin> {
+        let tags = &key[tags_at..];
+        let twin_of = |number: u32| {
             let entry = self.entries.get(number as usize)?;
-            let tags = entry.tags(&self.keys);
-            let shared_to = tags_at + tags.len();
-            begin_with_tags(&key[tags_at..], tags).then_some(Twin { number, at: entry.target, tags_at, shared_to })
-        })
+            let shared = entry.tags(&self.keys);
+            let shared_to = tags_at + shared.len();
+            begin_with_tags(tags, shared).then_some(Twin { number, at: entry.target, tags_at, shared_to })
+        };
+        twin_of(self.next_twin).or_else(|| twin_of(self.last)).or_else(|| twin_of(self.noted_twin(tags_hash(tags))))
     }
 
-    /// Remembers the key that [`Self::find`] has just not found; `false` if it would rather not. Its tags start at `tags_at`.
+    /// Whether a key that was not found may have a twin: where series come once each, none is looked for.
+    pub fn may_have_twin(&self) -> bool {
+        self.lookup != Lookup::Skipped && self.in_vain < ENTRIES_FREE
+    }
+
+    /// The key that the last find was not made for is known to be new.
+    pub fn know_new(&mut self) {
+        self.lookup = Lookup::New;
+    }
+
+    /// Remembers the key that [`Self::find`] has just not found, or that is known to be new; `false` if it would rather not. Its tags start at `tags_at`.
     ///
     /// A large cache that finds little takes only keys whose series is not new: series that come once would cost it more than they are worth.
     pub fn insert(&mut self, key: &[u8], tags_at: usize, twin: Option<Twin>, target: SeriesAt, is_new: bool) -> bool {
@@ -176,44 +197,26 @@ impl KeyCache {
             // Keys come again: looking is worth while.
             self.in_vain = 0;
         }
-        if !self.looked || is_new && self.is_large() {
+        let is_large = self.entries.len() > ENTRIES_FREE.max(self.found);
+        if self.lookup == Lookup::Skipped || is_new && is_large {
             (self.last, self.next) = (NONE, 0);
             return false;
         }
-        let number = self.add(key, tags_at, twin, target);
-        self.index.insert(self.hash, number);
-        self.indexed += 1;
-        true
-    }
-
-    /// Remembers the key of a new series, for which [`Self::find`] has not looked; `false` if it would rather not.
-    pub fn insert_new(&mut self, key: &[u8], twin: Twin, target: SeriesAt) -> bool {
-        let has_room = !self.is_large();
-        if has_room {
-            self.add(key, twin.tags_at, Some(twin), target);
-        } else {
-            (self.last, self.next) = (NONE, 0);
-        }
-        has_room
-    }
-
-    /// Whether it has enough keys that have not come again.
-    fn is_large(&self) -> bool {
-        self.entries.len() > ENTRIES_FREE.max(self.found)
-    }
-
-    fn add(&mut self, key: &[u8], tags_at: usize, twin: Option<Twin>, target: SeriesAt) -> u32 {
         if self.keys.len() + key.len() > CACHE_BYTES_MAX {
-            *self = Self { hash: self.hash, ..Self::default() };
+            *self = Self { lookup: self.lookup, ..Self::default() };
         }
         let number = self.entries.len() as u32;
         // After it the cycle is expected to start again, until something else is seen.
         let (place, len, tags_at) = (self.keys.push(key), key.len() as u32, tags_at as u32);
         self.entries.push(CachedKey { place, len, tags_at, target, next: 0 });
+        if let Lookup::Missed(hash) = self.lookup {
+            self.index.insert(hash, number);
+            self.indexed += 1;
+        }
         self.foresee_twin(number, twin);
         self.link(number);
         self.follow(number);
-        number
+        true
     }
 
     /// After entry `number`, which is new: whose tags the next new key should have.
@@ -224,15 +227,20 @@ impl KeyCache {
         }
         let tags = self.entries[number as usize].tags(&self.keys);
         let hash = tags_hash(tags);
-        self.twins.resize(TWINS, (0, NONE));
-        let place = &mut self.twins[hash as usize % TWINS];
+        let noted = self.noted_twin(hash);
         let is_twin = |entry: &CachedKey| begin_with_tags(tags, entry.tags(&self.keys));
-        if place.0 == hash && self.entries.get(place.1 as usize).is_some_and(is_twin) {
-            self.next_twin = place.1 + 1;
+        if self.entries.get(noted as usize).is_some_and(is_twin) {
+            self.next_twin = noted + 1;
         } else {
-            *place = (hash, number);
+            self.twins.resize(TWINS, (0, NONE));
+            self.twins[hash as usize % TWINS] = (hash, number);
             self.next_twin = NONE;
         }
+    }
+
+    /// The entry that is noted for keys whose first tags have this hash.
+    fn noted_twin(&self, hash: u32) -> u32 {
+        self.twins.get(hash as usize % TWINS).filter(|noted| noted.0 == hash).map_or(NONE, |noted| noted.1)
     }
 
     fn link(&mut self, number: u32) {

@@ -33,12 +33,18 @@ impl<'a> Sink for Writer<'a> {
     }
 
     fn known_series(&mut self, key: &[u8]) -> Option<SeriesAt> {
-        if self.bucket.cache.foresees_twin()
-            && let Some(twin) = self.twin_series(key, false)
-        {
-            return Some(twin);
+        if self.bucket.cache.foresees_twin() {
+            let twin = self.twin_series(key, false);
+            if twin.is_some() {
+                return twin;
+            }
+            if self.is_of_new_table(key) {
+                self.bucket.cache.know_new();
+                return None;
+            }
         }
-        self.bucket.cache.find(key, self.hasher).or_else(|| self.twin_series(key, true))
+        let known = self.bucket.cache.find(key, self.hasher);
+        if known.is_none() && self.bucket.cache.may_have_twin() { self.twin_series(key, true) } else { known }
     }
 
     fn new_series(&mut self, raw: &[u8], key: &Key<'_, '_>) -> SeriesAt {

@@ -15,7 +15,7 @@ impl Writer<'_> {
     #[inline(never)]
     pub(super) fn twin_series(&mut self, raw: &[u8], looked: bool) -> Option<SeriesAt> {
         let tags_at = memchr::memchr2(b',', b'\\', raw).filter(|at| raw[*at] == b',')?;
-        let twin = self.bucket.cache.foreseen_twin(raw, tags_at)?;
+        let twin = self.bucket.cache.find_twin(raw, tags_at)?;
         let table = self.table_of_twin(&raw[..tags_at])?;
         if raw.len() > KEY_BYTES_MAX {
             return None;
@@ -32,14 +32,21 @@ impl Writer<'_> {
             self.pairs.sort_unstable_by_key(|pair| pair.tag);
         }
         let (at, is_new) = self.intern_pairs(table, has_new);
-        let remembers = match looked {
-            true => self.bucket.cache.insert(raw, tags_at, Some(twin), at, is_new),
-            false => self.bucket.cache.insert_new(raw, twin, at),
-        };
-        if remembers {
+        if !looked {
+            self.bucket.cache.know_new();
+        }
+        if self.bucket.cache.insert(raw, tags_at, Some(twin), at, is_new) {
             self.request.undo.push(Undo::Key);
         }
         Some(at)
+    }
+
+    /// Whether a key is of a measurement that has no open table, for sure.
+    #[cold]
+    pub(super) fn is_of_new_table(&self, raw: &[u8]) -> bool {
+        let end = memchr::memchr2(b',', b'\\', raw).unwrap_or(raw.len());
+        let is_plain = raw.get(end).is_none_or(|byte| *byte == b',');
+        is_plain && from_utf8(&raw[..end]).is_ok_and(|name| !self.bucket.by_name.contains_key(name))
     }
 
     /// The open table of a measurement without escapes.
