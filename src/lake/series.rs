@@ -260,8 +260,8 @@ type Unranked = (u64, u32, u32);
 
 /// Ranks the values of one tag over all parts.
 fn rank(parts: &[Arc<DayPart>], tag: usize, ranks: &mut [Ranks]) -> Dictionary {
-    let empty = Strings::default();
-    let strings: Vec<&Strings> = parts.iter().map(|part| part.keys.values.get(tag).unwrap_or(&empty)).collect();
+    let empty = Arc::default();
+    let strings: Vec<&Strings> = parts.iter().map(|part| &**part.keys.values.get(tag).unwrap_or(&empty)).collect();
     let indexes: Vec<Option<Vec<u32>>> = ranks.iter_mut().map(|ranks| ranks.values.take()).collect();
     let value_of =
         |part: u32, at: u32| -> u32 { indexes[part as usize].as_ref().map_or(at, |values| values[at as usize]) };

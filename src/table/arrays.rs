@@ -165,9 +165,9 @@ impl Tags {
     ///
     /// # Errors
     /// A tag with values of more than 2 GiB.
-    pub fn new(keys: &SeriesSet, mut values: Vec<Strings>, count: usize) -> Result<Self, ArrowError> {
-        values.resize_with(count, Strings::default);
-        let dictionary = |strings: Strings| {
+    pub fn new(keys: &SeriesSet, mut values: Vec<Arc<Strings>>, count: usize) -> Result<Self, ArrowError> {
+        values.resize_with(count, Arc::default);
+        let dictionary = |strings: Arc<Strings>| {
             let rows = strings.len();
             Ok(Arc::new(text(&strings, 0..rows, &Presence::Dense, rows)?) as ArrayRef)
         };
@@ -282,7 +282,7 @@ mod tests {
         let strings = |values: &[&str]| {
             let mut strings = Strings::default();
             values.iter().for_each(|value| strings.push(value.as_bytes()));
-            strings
+            Arc::new(strings)
         };
         let pair = |tag, value| TagPair { tag, value };
         // The second series has a value and the third a tag that nobody knows.

@@ -1,17 +1,19 @@
 //! Tag values, numbered.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
 use super::chunks::Strings;
 use super::index::{INDEX_ENTRY_BYTES_MAX, Index};
 use super::prefetch::prefetch;
+use super::shared::Shared;
 
 /// Distinct strings, numbered in order of appearance.
 #[derive(Debug, Default)]
 pub struct Interner {
-    strings: Strings,
+    strings: Shared<Strings>,
     /// Of the first `indexed` strings.
     index: Index,
     indexed: usize,
@@ -115,7 +117,7 @@ impl Interner {
         } else {
             self.few = Vec::new();
         }
-        self.strings.push(string);
+        self.strings.own().push(string);
     }
 
     /// The number of `string`, and whether it is new.
@@ -148,7 +150,7 @@ impl Interner {
             self.indexed = last;
         }
         self.few.truncate(last);
-        self.strings.truncate(last);
+        self.strings.own().truncate(last);
     }
 
     /// Bytes on the heap.
@@ -162,9 +164,9 @@ impl Interner {
         self.strings.text_bytes() + self.strings.len() * STRING_BYTES
     }
 
-    /// The strings, of which the interner keeps a copy if it is to be of use afterwards.
-    pub fn strings(&mut self, keeps: bool) -> Strings {
-        if keeps { self.strings.clone() } else { std::mem::take(&mut self.strings) }
+    /// The strings as they are now.
+    pub fn strings(&mut self) -> Arc<Strings> {
+        self.strings.share()
     }
 }
 

@@ -37,7 +37,7 @@ impl Tables {
                 self.budget.total() <= bytes_max / 2 && kept + bucket.series_bytes() <= bytes_max / KEPT_PART;
             let keeps = is_wanted && has_room && !bucket.is_wasteful();
             let has_rows = bucket.rows() > 0;
-            sealed.extend(bucket.tables.iter_mut().filter_map(|table| table.seal(keeps, &self.budget)));
+            sealed.extend(bucket.tables.iter_mut().filter_map(|table| table.seal(&self.budget)));
             match keeps {
                 true => kept += bucket.keep(),
                 // How it went is remembered as long as points come.

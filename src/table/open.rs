@@ -348,9 +348,8 @@ impl OpenTable {
         2 * size_of::<Self>() + 2 * self.name.len() + NAME_BYTES + self.slot_bytes
     }
 
-    /// The rows as the lake takes them; `None` without rows. Afterwards the table has none, and its series only if it `keeps` them: else it is
-    /// of no use any more.
-    pub(super) fn seal(&mut self, keeps: bool, budget: &Arc<Budget>) -> Option<SealedTable> {
+    /// The rows as the lake takes them; `None` without rows. Afterwards the table has none; its series are shared with the sealed part.
+    pub(super) fn seal(&mut self, budget: &Arc<Budget>) -> Option<SealedTable> {
         self.deal();
         let table = self.born.clone()?;
         if self.time.is_empty() {
@@ -363,17 +362,17 @@ impl OpenTable {
             fields[field.ordinal as usize] = std::mem::replace(&mut field.column, Column::new(field.kind)).seal();
         }
         let (time, series) = (std::mem::take(&mut self.time), std::mem::take(&mut self.row_series));
-        let rows = Rows { time, series, runs: std::mem::take(&mut self.runs), fields, keys: self.keys(&table, keeps) };
+        let rows = Rows { time, series, runs: std::mem::take(&mut self.runs), fields, keys: self.keys(&table) };
         Some(SealedTable { table, rows, memory })
     }
 
     /// The series, by the catalog's numbers.
-    fn keys(&mut self, table: &Table, keeps: bool) -> SeriesSet {
+    fn keys(&mut self, table: &Table) -> SeriesSet {
         let ordinals: Vec<u32> = self.tags.iter().map(|tag| tag.ordinal).collect();
         let mut values = Vec::new();
         values.resize_with(table.tags.len(), Default::default);
         for tag in &mut self.tags {
-            values[tag.ordinal as usize] = tag.values.strings(keeps);
+            values[tag.ordinal as usize] = tag.values.strings();
         }
         let SeriesIndex { pairs, ends, .. } = &mut self.series;
         let mut keys = SeriesSet { pairs: pairs.share(), ends: ends.share(), values };

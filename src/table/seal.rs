@@ -119,7 +119,7 @@ pub struct SeriesSet {
     pub pairs: Arc<Vec<TagPair>>,
     pub ends: Arc<Vec<u32>>,
     /// By tag ordinal of the table: the distinct values of that tag. May be shorter than the table's list.
-    pub values: Vec<Strings>,
+    pub values: Vec<Arc<Strings>>,
 }
 
 /// Tag with ordinal `tag` has the value `values[tag].get(value)`.

@@ -69,7 +69,7 @@ fn seal(table: &Table, requests: &[(u64, Vec<Row>)], sparse: bool) -> Rows {
     let mut rows = Rows::default();
     let mut known: BTreeMap<Vec<(u32, String)>, u32> = BTreeMap::new();
     let mut columns: Vec<(Vec<u32>, Vec<Value>)> = vec![Default::default(); table.fields.len()];
-    rows.keys.values = vec![Strings::default(); table.tags.len()];
+    rows.keys.values = vec![Arc::default(); table.tags.len()];
     let mut interned: BTreeMap<(u32, String), u32> = BTreeMap::new();
     for (request, points) in requests {
         rows.runs.push(Run { first_row: rows.time.len() as u32, request: *request });
@@ -79,7 +79,7 @@ fn seal(table: &Table, requests: &[(u64, Vec<Row>)], sparse: bool) -> Rows {
             let next = known.len() as u32;
             let series = *known.entry(key.clone()).or_insert_with(|| {
                 for (tag, value) in key {
-                    let values = &mut keys.values[tag as usize];
+                    let values: &mut Strings = Arc::make_mut(&mut keys.values[tag as usize]);
                     let index = *interned.entry((tag, value.clone())).or_insert_with(|| {
                         values.push(value.as_bytes());
                         values.len() as u32 - 1
