@@ -16,7 +16,7 @@ pub const NO_NAME: u32 = u32::MAX;
 pub(super) const ROOT: u32 = u32::MAX - 1;
 
 /// Names that get a number. A body with more of them has no use for numbers.
-const NAMES_MAX: usize = 4096;
+const NAMES_MAX: usize = 1 << 14;
 /// Places of the quick way to a name; a power of two.
 const PLACES: usize = 512;
 
