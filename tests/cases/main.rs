@@ -51,5 +51,6 @@ mod server_slow;
 mod stored_model;
 mod table_memory;
 mod table_model;
+mod table_twins;
 #[cfg(feature = "lake")]
 mod tls;

@@ -1,0 +1,129 @@
+//! New series with the tags of known ones, and maybe more, as the measurements of one host have them: as if each key were read on its own.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::fuzzed;
+
+/// Tags that the measurements of a host share, as written. Some begin like others; some are escaped, not ASCII, or not right.
+const HOSTS: [&str; 10] = [
+    "",
+    ",host=a,rack=1",
+    ",host=b,rack=2",
+    ",host=ab,rack=1",
+    ",host=a\\ b,rack=1",
+    ",host=ä,rack=3",
+    ",rack=1,host=a",
+    ",host=a",
+    ",a_host_with_a_name_of_more_than_thirty_two_bytes=and_a_value_of_more_than_sixteen,rack=1",
+    ",a_host_with_a_name_of_more_than_thirty_two_bytes=and_a_value_of_some_other_length,rack=1",
+];
+
+/// Tags behind them. The last ones are wrong in every way that there is, behind some hosts or all.
+const MORE: [&str; 16] = [
+    "",
+    ",disk=sda",
+    ",disk=sdb,fs=ext4",
+    ",fs=ext4,disk=sdb",
+    ",disk=a",
+    ",disk=ü",
+    ",disk=a\\,b",
+    ",a_tag=1",
+    ",host=a",
+    ",rack=9",
+    ",disk=x,disk=y",
+    ",time=1",
+    ",disk=",
+    ",=x",
+    ",disk",
+    ",disk=a=b",
+];
+
+const MEASUREMENTS: [&str; 6] = ["cpu", "mem", "disk", "net", "n\\,et", "cpu=1"];
+
+fn line((measurement, host, more, time): (usize, usize, usize, i64), field: &str) -> String {
+    format!("{}{}{} {field} {time}\n", MEASUREMENTS[measurement], HOSTS[host], MORE[more])
+}
+
+fn table(bodies: &[String]) {
+    let bodies: Vec<Vec<u8>> = bodies.iter().map(|body| body.clone().into_bytes()).collect();
+    fuzzed::table::table(&bodies, None);
+    // An empty body in front moves every request to the other shard and another kernel.
+    fuzzed::table::table(&[vec![Vec::new()], bodies].concat(), None);
+}
+
+/// `hosts` for one measurement, and then all for the next; or all measurements of a host, and then those of the next.
+fn fleet(measurements: &[(&str, &str)], hosts: usize, by_host: bool, time: i64) -> String {
+    let key = |host: usize, measurement: usize| {
+        let (name, more) = measurements[measurement];
+        format!("{name},host=host_{host},rack={},os=linux{}", host % 3, more.replace('#', &host.to_string()))
+    };
+    let count = measurements.len();
+    let place = |n: usize| if by_host { (n / count, n % count) } else { (n % hosts, n / hosts) };
+    (0..count * hosts).map(|n| place(n)).map(|(host, of)| format!("{} f={host} {time}\n", key(host, of))).collect()
+}
+
+#[test]
+fn fleets_in_either_order_have_their_own_tags_and_those_they_share() {
+    let measurements = [("cpu", ""), ("mem", ""), ("disk", ",path=/dev/sd#,fs=ext4"), ("net", ",if=eth0"), ("io", "")];
+    for by_host in [false, true] {
+        let ticks: Vec<String> = (0..8).map(|time| fleet(&measurements, 50, by_host, time)).collect();
+        table(&ticks);
+        // The other order meets them all again.
+        table(&[ticks, (8..12).map(|time| fleet(&measurements, 60, !by_host, time)).collect()].concat());
+    }
+}
+
+#[test]
+fn a_tag_that_comes_twice_is_refused_behind_a_twin_too() {
+    let known = "cpu,host=a f=1\ncpu,host=b f=1\nmem,host=a,disk=x f=1\n";
+    for wrong in
+        ["mem,host=b,host=c", "mem,host=b,disk=x,disk=y", "mem,host=b,time=1", "mem,host=b,disk=", "mem,host=b,disk"]
+    {
+        table(&[format!("{known}{wrong} f=1\nmem,host=b,disk=y f=1\n"), format!("{known}{wrong} f=1")]);
+    }
+}
+
+#[test]
+fn what_is_taken_back_is_not_foreseen() {
+    let born = "cpu,host=a f=1 1\ncpu,host=b f=1 2\nmem,host=a f=1 3\n";
+    let refused = "mem,host=b,disk=new f=t 4\nmem,host=c,rack=new f=t 5\n";
+    let other = "cpu,host=b,rack=2 f=1 6\nmem,host=b,disk=1 f=1 7\nmem,host=b,rack=1 f=1 8\n";
+    table(&[format!("{born}{refused}{other}"), format!("{other}{born}")]);
+    table(&[born.into(), format!("{refused}{other}x"), format!("{other}{refused}"), born.into()]);
+    table(&[format!("{other}{born}mem f"), born.into(), other.into(), format!("{refused}{other}{born}")]);
+}
+
+#[test]
+fn a_key_that_is_too_long_with_its_twins_tags_is_refused() {
+    let tags = format!(",host={}", "h".repeat(65_500));
+    table(&[format!("m{tags} f=1 1\nmeasurement_of_a_name_too_long{tags} f=1 2\n")]);
+    table(&[
+        format!("m{tags} f=1 1\n"),
+        format!("m{tags}2 f=1 1\nmeasurement_of_a_name_too_long,host=a f=1 2\n"),
+        format!("m{tags}3 f=1 1\nmeasurement_of_a_name_too_long{tags}3 f=1 2\n"),
+    ]);
+}
+
+proptest! {
+    #[test]
+    fn small_fleets(
+        bodies in vec(vec((0..MEASUREMENTS.len(), 0..HOSTS.len(), 0..8usize, 0..4i64), 1..30), 1..6),
+        runs in vec((0..MEASUREMENTS.len(), 0..MEASUREMENTS.len(), 0..8usize), 0..4),
+        odd in prop::option::of((0..MEASUREMENTS.len(), 0..HOSTS.len(), 8..MORE.len(), 0..4i64)),
+        refused in prop::option::of((0..MEASUREMENTS.len(), 0..HOSTS.len(), 0..8usize, 0..4i64)),
+    ) {
+        let mut bodies: Vec<String> =
+            bodies.into_iter().map(|lines| lines.into_iter().map(|point| line(point, "f=1")).collect()).collect();
+        for (one, other, more) in runs {
+            let all = (0..HOSTS.len()).flat_map(|host| [(one, host, 0, 5), (other, host, more, 6)]);
+            bodies.push(all.map(|point| line(point, "f=2")).collect());
+        }
+        let last = bodies.len() - 1;
+        bodies[last / 2] += &refused.map_or_else(String::new, |point| line(point, "f=t"));
+        bodies[last] += &odd.map_or_else(String::new, |point| line(point, "f=1"));
+        let first = bodies[0].clone();
+        bodies.push(first);
+        table(&bodies);
+    }
+}
