@@ -49,7 +49,7 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 
 const AWAIT_PLACES: &[&str] = &["net/", "server/"];
-const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs", "budget.rs", "wal/disk/"];
+const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs", "budget.rs", "table/prefetch.rs", "wal/disk/"];
 const ENVIRONMENT_PLACES: &[&str] = &["config.rs"];
 const ARGUMENT_PLACES: &[&str] = &["cli.rs"];
 const LINES_MAX: usize = 650;
