@@ -83,7 +83,7 @@ answers! {
     NoMemory: ServiceUnavailable, "unavailable", "write/memory", ["Retry-After"], Keep, "there was no memory for two seconds for what the request brings";
     NoBuffer: ServiceUnavailable, "unavailable", "write/memory", ["Retry-After"], Close, "there was no memory for two seconds to receive the request";
     LogFull: ServiceUnavailable, "unavailable", "write/log", ["Retry-After"], Keep, "there was no room in the log for two seconds";
-    LogFailed: ServiceUnavailable, "unavailable", "write/log", ["Retry-After"], Close, "the log has failed; nothing more is taken until a restart";
+    LogFailed: ServiceUnavailable, "unavailable", "write/log", ["Retry-After"], Keep, "the log has failed; nothing more is taken until a restart";
     Recovering: ServiceUnavailable, "unavailable", "write/log", ["Retry-After"], Keep, "the log of an earlier life is being replayed";
     Version: HttpVersionNotSupported, "not implemented", "http/read", [], Close, "a version of HTTP other than 1.0 and 1.1";
 }
