@@ -185,7 +185,9 @@ fn rows_of(sealed: &SealedTable) -> Vec<(u64, Row)> {
         .iter()
         .zip(series.iter())
         .map(|(time, series)| {
-            let tags = keys.tags_of(series as usize).iter().map(|pair| {
+            let tags = keys.tags_of(series as usize);
+            assert!(tags.is_sorted_by(|one, next| one.tag < next.tag), "{tags:?}");
+            let tags = tags.iter().map(|pair| {
                 let value = keys.values[pair.tag as usize].get(pair.value as usize);
                 (sealed.table.tags[pair.tag as usize].name.to_string(), String::from_utf8(value.to_vec()).unwrap())
             });

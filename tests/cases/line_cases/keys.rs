@@ -1,6 +1,6 @@
 //! Tags and field keys.
 
-use super::{Case, bad, ok};
+use super::{Case, bad, both, ok};
 use ringest::line::grammar::ErrorKind::*;
 
 #[rustfmt::skip]
@@ -52,6 +52,13 @@ pub const CASES: &[Case] = &[
     ok("A4.6 tags are sorted bytewise", b"m,b=1,B=2,\xc3\xa9=3,a=4,a.=5,ab=6 f=1", &[r#"m[B=2,a=4,a.=5,ab=6,b=1,"é"=3] f=1.0"#]),
     ok("A4.6 tags are sorted by their unescaped keys", b"m,a\\ =1,a!=2,a\\,=3,a=4 f=1", &[r#"m[a=4,"a "=1,"a!"=2,"a,"=3] f=1.0"#]),
     ok("A4.6 one series in two orders", b"m,a=1,b=2 f=1 1\nm,b=2,a=1 f=2 2", &["m[a=1,b=2] f=1.0 @1", "2|m[a=1,b=2] f=2.0 @2"]),
+    // Keys with the names of earlier ones, which the parser foresees
+    ok("A4.6 names that begin as foreseen ones do", b"m,a=1,ab=2 f=1\nm,ab=1,a=2 f=2\nm,a=1 f=3\nm,abc=1 f=4\nm,a=1,a.b=2 f=5\nmm,a=1 f=6\nm f=7", &[
+        "m[a=1,ab=2] f=1.0", "2|m[a=2,ab=1] f=2.0", "3|m[a=1] f=3.0", "4|m[abc=1] f=4.0", "5|m[a=1,a.b=2] f=5.0", "6|mm[a=1] f=6.0", "7|m f=7.0",
+    ]),
+    both("A4.6 names as foreseen, values and tags missing or twice", b"m,a=1,b=2 f=1\nm,a=,b=2 f=1\nm,a=1,b= f=1\nm,a=1,b f=1\nm,a=1=2,b=2 f=1\nm,a=1,b=2,a=3 f=1\nm,a=1,time=2 f=1\nm,a=3,b=4", &["m[a=1,b=2] f=1.0"], &[
+        (2, MissingTagValue), (3, MissingTagValue), (4, MissingTagValue), (5, InvalidTagFormat), (6, DuplicateTag), (7, ReservedTagKey("time")), (8, MissingFields),
+    ]),
     // ---- A4.7 tags: values are strings
     ok("A4.7 tag values are strings", b"m,a=1i,b=t,c=-1.5,d=\"x\" f=1", &[r#"m[a=1i,b=t,c=-1.5,d="\"x\""] f=1.0"#]),
     ok("A4.7 tag values that look like anything", b"m,a=1u,b=NaN,c=FALSE,d=0x1,e=1e400 f=1", &["m[a=1u,b=NaN,c=FALSE,d=0x1,e=1e400] f=1.0"]),
