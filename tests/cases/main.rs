@@ -13,6 +13,7 @@ mod births_race;
 #[cfg(feature = "lake")]
 mod buckets;
 mod exact;
+mod fleet_strategy;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
 #[cfg(feature = "lake")]

@@ -3,47 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::fleet_strategy::{HOSTS, MEASUREMENTS, MORE, MORE_RIGHT, body_from, line};
 use crate::fuzzed;
-
-/// Tags that the measurements of a host share, as written. Some begin like others; some are escaped, not ASCII, or not right.
-const HOSTS: [&str; 10] = [
-    "",
-    ",host=a,rack=in_the_cellar_of_the_house",
-    ",host=b,rack=in_the_cellar_of_the_house",
-    ",host=ab,rack=1",
-    ",host=a\\ b,rack=1",
-    ",host=ä,rack=3",
-    ",rack=in_the_cellar_of_the_house,host=a",
-    ",host=a",
-    ",a_host_with_a_name_of_more_than_thirty_two_bytes=and_a_value_of_more_than_sixteen,rack=1",
-    ",a_host_with_a_name_of_more_than_thirty_two_bytes=and_a_value_of_some_other_length,rack=1",
-];
-
-/// Tags behind them. The last ones are wrong in every way that there is, behind some hosts or all.
-const MORE: [&str; 16] = [
-    "",
-    ",disk=sda",
-    ",disk=sdb,fs=ext4",
-    ",fs=ext4,disk=sdb",
-    ",disk=a",
-    ",disk=ü",
-    ",disk=a\\,b",
-    ",a_tag=1",
-    ",host=a",
-    ",rack=9",
-    ",disk=x,disk=y",
-    ",time=1",
-    ",disk=",
-    ",=x",
-    ",disk",
-    ",disk=a=b",
-];
-
-const MEASUREMENTS: [&str; 6] = ["cpu", "mem", "disk", "net", "n\\,et", "cpu=1"];
-
-fn line((measurement, host, more, time): (usize, usize, usize, i64), field: &str) -> String {
-    format!("{}{}{} {field} {time}\n", MEASUREMENTS[measurement], HOSTS[host], MORE[more])
-}
 
 fn table(bodies: &[String]) {
     let bodies: Vec<Vec<u8>> = bodies.iter().map(|body| body.clone().into_bytes()).collect();
@@ -102,13 +63,21 @@ fn a_key_that_is_too_long_with_its_twins_tags_is_refused() {
     table(&[format!("{known}measurement_of_a_name_too_long{tags}2 f=1 2\n"), known]);
 }
 
+#[test]
+fn fleets_of_any_lines() {
+    let choices: Vec<u8> = (0..6_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bodies: Vec<Vec<u8>> = choices.chunks(97).map(body_from).collect();
+    fuzzed::table::table(&bodies, None);
+    fuzzed::table::table(&bodies, Some(2));
+}
+
 proptest! {
     #[test]
     fn small_fleets(
-        bodies in vec(vec((0..MEASUREMENTS.len(), 0..HOSTS.len(), 0..8usize, 0..4i64), 1..30), 1..6),
-        runs in vec((0..MEASUREMENTS.len(), 0..MEASUREMENTS.len(), 0..8usize), 0..4),
-        odd in prop::option::of((0..MEASUREMENTS.len(), 0..HOSTS.len(), 8..MORE.len(), 0..4i64)),
-        refused in prop::option::of((0..MEASUREMENTS.len(), 0..HOSTS.len(), 0..8usize, 0..4i64)),
+        bodies in vec(vec((0..MEASUREMENTS.len(), 0..HOSTS.len(), 0..MORE_RIGHT, 0..4i64), 1..30), 1..6),
+        runs in vec((0..MEASUREMENTS.len(), 0..MEASUREMENTS.len(), 0..MORE_RIGHT), 0..4),
+        odd in prop::option::of((0..MEASUREMENTS.len(), 0..HOSTS.len(), MORE_RIGHT..MORE.len(), 0..4i64)),
+        refused in prop::option::of((0..MEASUREMENTS.len(), 0..HOSTS.len(), 0..MORE_RIGHT, 0..4i64)),
     ) {
         let mut bodies: Vec<String> =
             bodies.into_iter().map(|lines| lines.into_iter().map(|point| line(point, "f=1")).collect()).collect();
