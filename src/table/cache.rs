@@ -98,14 +98,12 @@ pub struct Twin {
 
 /// A quick hash of the first bytes of a key's tags: whoever chooses tags can choose them to collide, and that costs them the short cut.
 fn tags_hash(tags: &[u8]) -> u32 {
-    let Some(first) = tags.first_chunk::<32>() else { return tags_hash(&padded(tags)) };
-    let word = |at: usize| first[at..at + 8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    let Some(first) = tags.first_chunk::<32>() else {
+        return tags_hash(&std::array::from_fn::<u8, 32, _>(|at| tags.get(at).copied().unwrap_or(0)));
+    };
+    let word = |at: usize| first[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
     let mixed = word(0) ^ word(8).rotate_left(17) ^ word(16).rotate_left(34) ^ word(24).rotate_left(51);
     (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
-}
-
-fn padded(tags: &[u8]) -> [u8; 32] {
-    std::array::from_fn(|at| tags.get(at).copied().unwrap_or(0))
 }
 
 /// Whether `tags` begin with all of `first`.

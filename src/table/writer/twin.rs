@@ -3,7 +3,6 @@
 use std::str::from_utf8;
 
 use super::{Undo, Writer};
-use crate::line::grammar::KEY_BYTES_MAX;
 use crate::table::NONE;
 use crate::table::cache::{SeriesAt, Twin};
 use crate::table::open::{OpenTable, TwinTag, Twins};
@@ -17,9 +16,6 @@ impl Writer<'_> {
         let tags_at = memchr::memchr2(b',', b'\\', raw).filter(|at| raw[*at] == b',')?;
         let twin = self.bucket.cache.find_twin(raw, tags_at)?;
         let table = self.table_of_twin(&raw[..tags_at])?;
-        if raw.len() > KEY_BYTES_MAX {
-            return None;
-        }
         let is_sorted = self.meet_twin(table, &twin)?;
         let shared = self.pairs.len();
         let is_sorted = self.meet_more(table, raw, twin.shared_to, is_sorted)?;

@@ -56,6 +56,8 @@ pub const CASES: &[Case] = &[
     ok("A4.6 names that begin as foreseen ones do", b"m,a=1,ab=2 f=1\nm,ab=1,a=2 f=2\nm,a=1 f=3\nm,abc=1 f=4\nm,a=1,a.b=2 f=5\nmm,a=1 f=6\nm f=7", &[
         "m[a=1,ab=2] f=1.0", "2|m[a=2,ab=1] f=2.0", "3|m[a=1] f=3.0", "4|m[abc=1] f=4.0", "5|m[a=1,a.b=2] f=5.0", "6|mm[a=1] f=6.0", "7|m f=7.0",
     ]),
+    ok("A4.6 a measurement that begins as a foreseen key does", b"m,a=1 f=1\nmxa=1 f=2\nm=a=1 f=3", &["m[a=1] f=1.0", r#"2|"mxa=1" f=2.0"#, r#"3|"m=a=1" f=3.0"#]),
+    both("A4.6 a tag without a value that begins as a foreseen one", b"m,a=1 f=1\nm,abc f=2\nm,abc,b=1 f=3", &["m[a=1] f=1.0"], &[(2, MissingTagValue), (3, MissingTagValue)]),
     both("A4.6 names as foreseen, values and tags missing or twice", b"m,a=1,b=2 f=1\nm,a=,b=2 f=1\nm,a=1,b= f=1\nm,a=1,b f=1\nm,a=1=2,b=2 f=1\nm,a=1,b=2,a=3 f=1\nm,a=1,time=2 f=1\nm,a=3,b=4", &["m[a=1,b=2] f=1.0"], &[
         (2, MissingTagValue), (3, MissingTagValue), (4, MissingTagValue), (5, InvalidTagFormat), (6, DuplicateTag), (7, ReservedTagKey("time")), (8, MissingFields),
     ]),
