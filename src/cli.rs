@@ -6,6 +6,7 @@ mod token;
 mod wal;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,7 +94,7 @@ fn with_configuration(args: &ServeArgs, run: impl FnOnce(Loaded) -> ExitCode) ->
     match config::load(args) {
         Ok(loaded) => run(loaded),
         Err(error) => {
-            eprintln!("{error}");
+            tell(format_args!("{error}"));
             REFUSED.into()
         }
     }
@@ -104,18 +105,25 @@ fn serve(loaded: Loaded, early: &EarlyHangups) -> ExitCode {
     done(server::run(loaded.config, early))
 }
 
-fn done<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+fn done<E: fmt::Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringest: {error}");
+            tell(format_args!("ringest: {error}"));
             FAILED.into()
         }
     }
 }
 
+/// A line on standard error, if it can be written.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 fn start_logging(config: &Config) {
-    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&config.log)).with_writer(io::stderr);
+    // A log that nobody reads any more, or a full disk, ends no node: what cannot be written is lost, and there is no place to say so.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(EnvFilter::new(&config.log));
+    let lines = lines.with_writer(io::stderr);
     // Colours are for terminals; NO_COLOR turns them off there too.
     let lines = if io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     match config.log_format {

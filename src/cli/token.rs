@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ArgGroup;
 
+use super::tell;
 use crate::config;
 use crate::tools::token::{self, Quota, TokenToolError, Wanted};
 
@@ -81,7 +82,7 @@ pub fn run(command: &TokenCommand) -> Result<(), TokenCommandError> {
         }
         TokenCommand::Revoke(RevokeArgs { place: Place { data_dir }, token }) => {
             let token = token::revoke(data_dir, token)?;
-            eprintln!("revoked {} ({}). {HUP}", token.id(), token.name());
+            tell(format_args!("revoked {} ({}). {HUP}", token.id(), token.name()));
             Ok(())
         }
     }
@@ -94,6 +95,6 @@ fn create(args: &CreateArgs) -> Result<(), TokenCommandError> {
     let mut out = io::stdout();
     let printed = writeln!(out, "{}", plain.as_str()).and_then(|()| out.flush());
     printed.map_err(|error| TokenCommandError::Lost { id: token.id().to_owned(), error })?;
-    eprintln!("made {} ({}); it cannot be shown again. {HUP}", token.id(), token.name());
+    tell(format_args!("made {} ({}); it cannot be shown again. {HUP}", token.id(), token.name()));
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! Birth and death of a node, and many connections.
 
-use std::net::TcpStream;
-use std::process::Output;
-use std::time::Duration;
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::answers::expect_row;
+use crate::lake_reader::parquet_files;
 use crate::node::{Client, LINE, Node, PATIENCE, ringest, write_request};
 
 /// A start that must fail; its sentence on standard error.
@@ -235,4 +238,45 @@ fn the_flush_command_asks_a_running_node() {
     assert_eq!(node.write("d", LINE).status, 204);
     let output = ringest("flush").args(["--url", &node.url()]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// A child that outlives no test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
+/// `serve 2>&1 | head` and a full disk under the log file take the lines away, and nothing else.
+#[test]
+fn a_node_whose_log_lines_cannot_be_written_serves_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut command = ringest("serve");
+    command.arg("--data-dir").arg(dir.path()).args(["--listen", &address.to_string(), "--log", "trace"]);
+    let mut node = Killed(command.stderr(full).stdout(Stdio::null()).spawn().unwrap());
+    let give_up = Instant::now() + PATIENCE;
+    let is_ready = || {
+        TcpStream::connect(address).is_ok() && {
+            let mut client = Client::new(address);
+            client.request("GET", "/ready", b"");
+            client.answer().status == 200
+        }
+    };
+    while !is_ready() {
+        assert!(Instant::now() < give_up && node.0.try_wait().unwrap().is_none(), "it is not there");
+        sleep(Duration::from_millis(10));
+    }
+    for (body, status) in [("bad", 400), ("m f=1", 204), ("m f=t", 422)] {
+        let mut client = Client::new(address);
+        client.request("POST", "/write?db=d", body.as_bytes());
+        assert_eq!(client.answer().status, status);
+    }
+    let pid = node.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(node.0.wait().unwrap().code(), Some(0));
+    assert_ne!(parquet_files(dir.path()).len(), 0);
 }
