@@ -3,11 +3,9 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connections::{Connection, Pace, Wait};
-use super::linger;
 use super::node::{Life, now_ns};
 use super::shard::Shard;
 use super::unsettled::{Held, Unsettled};
@@ -33,11 +31,11 @@ const UNWANTED_BYTES_MAX: u64 = 64 << 10;
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
 const MEMORY_WAIT_STEP: Duration = Duration::from_millis(10);
 
-/// Serves a connection to its end.
-pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
+/// Serves a connection until no more is to be answered. Returns whether its client may still be sending, so that it has to [linger](linger::linger).
+pub async fn serve(shard: &Shard, connection: &Connection) -> bool {
     let mut conn = Conn {
         shard,
-        connection: &connection,
+        connection,
         state: http::State::new(shard.limits),
         buf: Buf::default(),
         start: 0,
@@ -49,18 +47,14 @@ pub async fn serve(shard: &Shard, connection: Rc<Connection>) {
         work: None,
     };
     // A late handshake ends like a late head, but without an answer, for which there are no keys.
-    let end = match greet(shard, &connection, Wait::Head).await {
+    let end = match greet(shard, connection, Wait::Head).await {
         Some(Greeting::Welcome) => conn.run().await,
         Some(Greeting::PlainOnTls) => conn.refuse_plain().await,
-        Some(Greeting::Silence) | None => return,
+        Some(Greeting::Silence) | None => return false,
     };
     conn.charge_what_broke_off();
-    say_goodbye(shard, &connection).await;
-    if let Some(End::Linger) = end {
-        // The memory of the request is free from here on.
-        conn.buf = Buf::default();
-        linger::linger(shard, &connection).await;
-    }
+    say_goodbye(shard, connection).await;
+    matches!(end, Some(End::Linger))
 }
 
 /// How a connection begins, as long as `wait` allows; `None`: it is gone, or as good as gone.
@@ -278,9 +272,10 @@ impl Conn<'_> {
 
     /// Queues the answer of a write, which may not leave before the log is durable up to `position`.
     fn hold(&mut self, response: Response, now_ns: i64, began: Instant, position: u64) -> Option<End> {
-        let start = self.out.len();
-        let end = self.answer(response, now_ns);
-        self.unsettled.hold(Held { began, answer: start..self.out.len(), position, trace: self.asked.trace });
+        let (start, status) = (self.out.len(), response.status.code());
+        let end = self.queue(response, now_ns);
+        let answer = start..self.out.len();
+        self.unsettled.hold(Held { began, status, answer, position, trace: self.asked.trace });
         end
     }
 
@@ -350,6 +345,12 @@ impl Conn<'_> {
 
     /// Queues an answer; says whether it is the connection's last.
     fn answer(&mut self, response: Response, now_ns: i64) -> Option<End> {
+        self.shard.node.context.metrics.answered(response.status.code());
+        self.queue(response, now_ns)
+    }
+
+    /// The same for an answer that is not counted before it may leave.
+    fn queue(&mut self, response: Response, now_ns: i64) -> Option<End> {
         let shard = self.shard;
         self.name_request(now_ns);
         let client_goes_on = self.asked.keep_alive;
@@ -358,7 +359,6 @@ impl Conn<'_> {
             self.asked.caller().log_refusal(response.status);
         }
         response.write_to(&mut self.out, self.asked.exchange(goes_on));
-        shard.node.context.metrics.answered(response.status.code());
         // Also one who knows that nothing comes behind this answer may have sent more.
         (!goes_on).then_some(End::Linger)
     }

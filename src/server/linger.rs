@@ -9,6 +9,7 @@ use super::connections::{Connection, Wait};
 use super::node::now_ns;
 use super::shard::Shard;
 use crate::http::Exchange;
+use crate::net::Greeting;
 use crate::write::VERSION_HEADER;
 
 /// Bytes of one read of what is thrown away.
@@ -44,7 +45,7 @@ pub async fn linger(shard: &Shard, connection: &Connection) {
 /// Tells a client that no further connection is taken. It costs no [`Conn`](super::conn) and none of the places of those that are served.
 pub async fn turn_away(shard: &Shard, connection: &Connection) {
     // Who is slow in a handshake keeps the place of another who could be told.
-    if conn::greet(shard, connection, Wait::End).await.is_none() {
+    if !matches!(conn::greet(shard, connection, Wait::End).await, Some(Greeting::Welcome | Greeting::PlainOnTls)) {
         return;
     }
     let mut request_id = String::new();

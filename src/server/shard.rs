@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::conn;
-use super::connections::{Connections, Patience, SWEEP_INTERVAL};
+use super::connections::{Connection, Connections, Patience, SWEEP_INTERVAL};
 use super::durable::{Poisoned, Waiting};
 use super::linger;
 use super::node::{Life, Node};
@@ -250,9 +250,17 @@ impl Shard {
         let connections_open = &self.node.context.metrics.connections;
         connections_open.inc();
         let (number, connection) = self.connections.enter(stream);
-        conn::serve(&self, connection).await;
+        let place = if conn::serve(&self, &connection).await { self.linger(&connection, place).await } else { place };
+        drop(connection);
         connections_open.dec();
         self.leave(number, place);
+    }
+
+    /// Who is only waited for takes no place of those that are served, as long as there is another.
+    async fn linger(&self, connection: &Connection, place: Place) -> Place {
+        let place = self.node.refusals.take().unwrap_or(place);
+        linger::linger(self, connection).await;
+        place
     }
 
     async fn turn_away(self: Rc<Self>, stream: Stream, place: Place) {

@@ -21,6 +21,7 @@ pub struct Unsettled {
 pub struct Held {
     /// When the request was complete.
     pub began: Instant,
+    pub status: u16,
     /// Where it is in the bytes to be sent.
     pub answer: Range<usize>,
     /// Up to where the log must be durable; 0: not for this one.
@@ -45,10 +46,16 @@ impl Unsettled {
 
     /// They have waited long enough: for the log, or for its end, after which `out` must say other things.
     pub fn settle(&mut self, shard: &Shard, is_durable: bool, out: &mut Vec<u8>) {
-        let seconds = &shard.node.context.metrics.write_seconds;
-        self.held.iter().for_each(|held| seconds.observe(held.began.elapsed().as_secs_f64()));
+        let context = &shard.node.context;
+        let durable = if is_durable { u64::MAX } else { context.keeper.log().map_or(0, Wal::durable) };
+        for held in &self.held {
+            context.metrics.write_seconds.observe(held.began.elapsed().as_secs_f64());
+            if held.position <= durable {
+                context.metrics.answered(held.status);
+            }
+        }
         if !is_durable {
-            self.take_back(shard, out);
+            self.take_back(shard, durable, out);
         }
         self.held.clear();
     }
@@ -58,9 +65,8 @@ impl Unsettled {
     }
 
     /// What an answer says the log will never hold: its request is told that instead, by its own name. All others stand.
-    fn take_back(&self, shard: &Shard, out: &mut Vec<u8>) {
+    fn take_back(&self, shard: &Shard, durable: u64, out: &mut Vec<u8>) {
         let context = &shard.node.context;
-        let durable = context.keeper.log().map_or(0, Wal::durable);
         let response = shard.ingest.borrow().poisoned();
         let queued = std::mem::take(out);
         let mut copied = 0;

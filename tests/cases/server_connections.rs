@@ -52,6 +52,22 @@ fn one_connection_too_many_is_told_so() {
 }
 
 #[test]
+fn who_is_only_waited_for_takes_no_place_of_the_next_one() {
+    let node = Node::start(&["--max-connections", "1", "--shards", "1"]);
+    let mut refused = 0;
+    // Each client keeps its side open, as those do that never look at how the other ends.
+    let clients: Vec<Client> = (0..50)
+        .map(|_| {
+            let mut client = node.connect();
+            client.send("GET /ping HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+            refused += usize::from(client.answer().status != 204);
+            client
+        })
+        .collect();
+    assert!(refused < 5, "{refused} of {} were turned away", clients.len());
+}
+
+#[test]
 fn a_body_that_comes_to_a_full_node_is_answered_not_reset() {
     let node = Node::start(&["--max-connections", "1", "--shards", "1"]);
     let served = node.served(1);
