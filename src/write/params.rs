@@ -38,7 +38,8 @@ pub fn check(form: &[u8]) -> Result<(), NotUtf8> {
     }
     for pair in form.split(|byte| *byte == b'&') {
         let (name, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len()));
-        if percent_decode(value).decode_utf8().is_err() && !matches!(name, b"u" | b"p") {
+        let is_credential = || matches!(&*Cow::<[u8]>::from(percent_decode(name)), b"u" | b"p");
+        if percent_decode(value).decode_utf8().is_err() && !is_credential() {
             return Err(NotUtf8 { name: echo(&percent_decode(name).collect::<Vec<u8>>()) });
         }
     }
@@ -63,7 +64,7 @@ impl Params {
             Some("m") => Precision::Minute,
             Some("h") => Precision::Hour,
             Some(other) => {
-                return Err(Refusal::Precision { given: other.into(), accepted: "n, ns, u, us, ms, s, m and h" });
+                return Err(Refusal::Precision { given: other.into(), accepted: "n, ns, u, us, µs, ms, s, m and h" });
             }
         };
         Ok(Self { bucket, precision })
@@ -78,7 +79,7 @@ impl Params {
             Some("u" | "us") => Precision::Microsecond,
             Some("ms") => Precision::Millisecond,
             Some("s") => Precision::Second,
-            Some(other) => return Err(Refusal::Precision { given: other.into(), accepted: "ns, us, ms and s" }),
+            Some(other) => return Err(Refusal::Precision { given: other.into(), accepted: "n, ns, u, us, ms and s" }),
         };
         match first(query, "bucket") {
             Some(bucket) if !bucket.is_empty() => Ok(Self { bucket: bucket.into_owned(), precision }),
