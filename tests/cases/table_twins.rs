@@ -21,7 +21,7 @@ fn fleet(measurements: &[(&str, &str)], hosts: usize, by_host: bool, time: i64) 
     };
     let count = measurements.len();
     let place = |n: usize| if by_host { (n / count, n % count) } else { (n % hosts, n / hosts) };
-    (0..count * hosts).map(|n| place(n)).map(|(host, of)| format!("{} f={host} {time}\n", key(host, of))).collect()
+    (0..count * hosts).map(place).map(|(host, of)| format!("{} f={host} {time}\n", key(host, of))).collect()
 }
 
 #[test]
