@@ -2,7 +2,7 @@
 //!
 //! Most lines repeat what the last ones said: the same series, the same fields in the same order. So the parser does not scan for what
 //! it can compare. It asks the sink which series comes next and compares that key's bytes in place; after a miss it looks the whole key
-//! up as one blob of bytes; only a key never seen is split into measurement and tags. Field names go the same way: the sink knows the
+//! up as one blob of bytes; only a key that the sink does not know is split into measurement and tags. Field names go the same way: the sink knows the
 //! name that should follow, and `name=` is compared in place. Values are read where they stand; nothing is copied but strings.
 //!
 //! What keeps the short cuts exact: a cached key was once delimited by the rules (up to the first unescaped space), so the same

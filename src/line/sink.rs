@@ -22,7 +22,8 @@ pub trait Sink {
     /// The series that the sink expects next and its key's length, if that key stands at `at` and a space follows it.
     fn expected_series<V: Vector>(&mut self, rest: Rest<'_>) -> Option<(Self::Series, usize)>;
 
-    /// The series with this key as written, if the sink has met it.
+    /// The series with this key as written, if the sink has met it, or knows all of its parts: then they have been judged, all but the key's length,
+    /// which is judged with each field.
     fn known_series(&mut self, key: &[u8]) -> Option<Self::Series>;
 
     /// A series whose key was written as `raw`; the sink remembers it.

@@ -67,6 +67,8 @@ const VAIN_MAX: usize = 2 * ENTRIES_FREE;
 const LOOK_EVERY: usize = 16;
 /// Places of [`KeyCache::twins`].
 const TWINS: usize = 4096;
+/// The first entry that is noted there.
+const NOTED_MIN: u32 = 8;
 
 impl Default for KeyCache {
     fn default() -> Self {
@@ -230,9 +232,12 @@ impl KeyCache {
         if self.entries.get(noted as usize).is_some_and(is_twin) {
             self.next_twin = noted + 1;
         } else {
-            self.twins.resize(TWINS, (0, NONE));
-            self.twins[hash as usize % TWINS] = (hash, number);
             self.next_twin = NONE;
+            // Where keys are few, those that are not next to each other find no twins.
+            if number >= NOTED_MIN {
+                self.twins.resize(TWINS, (0, NONE));
+                self.twins[hash as usize % TWINS] = (hash, number);
+            }
         }
     }
 

@@ -32,8 +32,9 @@ struct Brief {
 const FEW_MAX: usize = 1024;
 /// What a string takes beside its text: its end, and its entry of the index.
 const STRING_BYTES: usize = 16;
-/// What a new string takes among the few, at most: room that has just doubled, beside the one that it doubled from.
-pub const FEW_BYTES: usize = 3 * size_of::<Brief>();
+/// What a new string takes among the few, at most: the first room, or room that has just doubled, beside the one that it doubled from.
+pub const FEW_BYTES: usize = FEW_MIN * size_of::<Brief>();
+const FEW_MIN: usize = 4;
 
 impl Interner {
     /// Strings that were pushed wait for their place in the index until a lookup could be about them: to be called before any.
@@ -161,7 +162,8 @@ impl Interner {
 
     /// Bytes that the strings need, in the least room.
     pub fn bytes_needed(&self) -> usize {
-        self.strings.text_bytes() + self.strings.len() * STRING_BYTES
+        let few = if self.few.is_empty() { 0 } else { self.few.len().max(FEW_MIN) * size_of::<Brief>() };
+        self.strings.text_bytes() + self.strings.len() * STRING_BYTES + few
     }
 
     /// The strings as they are now.

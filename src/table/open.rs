@@ -89,37 +89,59 @@ pub struct OpenTable {
 /// Which tags of a table are the same as those of another one, whose series have had the same tags as new ones here of late.
 #[derive(Debug)]
 pub struct Twins {
-    /// The other table, and [`OpenBucket::taken_back`] when this was found.
+    /// The other table, and [`OpenBucket::taken_back`] when this was begun.
     pub table: u32,
     pub taken_back: u64,
-    /// By the other's number.
-    pub tags: Vec<TwinTag>,
+    /// By the other's number, at most [`TWIN_TAGS_MAX`], as far as they have been looked up.
+    pub tags: Vec<Option<TwinTag>>,
     /// Tags that came behind the other's of late: `,name=` as written, and our number.
     pub more: Vec<(Box<[u8]>, u32)>,
 }
 
+/// Tables of more tags have no twins, nor have keys: what is kept for twins stays small, and so does what is done again when it is lost.
+pub const TWIN_TAGS_MAX: usize = 64;
+
 #[derive(Clone, Copy, Debug)]
 pub struct TwinTag {
-    /// Our number of it, or `NONE`.
+    /// Our number of it.
     pub tag: u32,
-    /// Its first so many values have the same numbers in both.
+    /// Its first so many values, at least, have the same numbers in both.
     pub alike: u32,
 }
 
+/// So many more values are compared when one is beyond those that are known to be alike: where they are, this comes to the end of them.
+const ALIKE_STEPS: usize = 4;
+
 impl TwinTag {
-    /// Looks how many more values have the same numbers.
-    pub fn look(&mut self, theirs: &Interner, ours: &Interner) {
-        while theirs.agrees(ours, self.alike) {
-            self.alike += 1;
+    /// Whether the other's value `number` has the same number here.
+    #[inline(always)]
+    pub fn is_alike(&mut self, theirs: &Interner, ours: &Interner, number: u32) -> bool {
+        if number < self.alike {
+            return true;
         }
+        for _ in 0..ALIKE_STEPS {
+            self.alike += u32::from(theirs.agrees(ours, self.alike));
+        }
+        number < self.alike || theirs.agrees(ours, number)
     }
 }
 
-/// More and longer tags behind the other's are not remembered: nobody counts them.
+/// More and longer tags behind the other's are not remembered.
 const MORE_TAGS_MAX: usize = 8;
 const MORE_NAME_MAX: usize = 64;
 
 impl Twins {
+    /// Nothing is known yet of this table.
+    pub fn of(table: u32, tags: usize, taken_back: u64) -> Self {
+        Self { table, taken_back, tags: vec![None; tags], more: Vec::new() }
+    }
+
+    /// Bytes on the heap.
+    fn bytes(&self) -> usize {
+        let more = MORE_TAGS_MAX * (size_of::<(Box<[u8]>, u32)>() + MORE_NAME_MAX);
+        self.tags.capacity() * size_of::<Option<TwinTag>>() + if self.more.is_empty() { 0 } else { more }
+    }
+
     /// The tag that came behind the other's and `place` more was written as `name`.
     pub fn remember(&mut self, place: usize, name: &[u8], tag: u32) {
         if place < MORE_TAGS_MAX && name.len() <= MORE_NAME_MAX {
@@ -150,7 +172,7 @@ pub struct TagSlot {
 
 impl TagSlot {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + 2 * self.name.len() + NAME_BYTES + size_of::<TwinTag>()
+        size_of::<Self>() + 2 * self.name.len() + NAME_BYTES
     }
 }
 
@@ -339,7 +361,7 @@ impl OpenTable {
     pub fn count_bytes(&mut self) -> usize {
         self.recount_touched();
         let rows = self.time.bytes() + self.row_series.bytes() + self.runs.capacity() * size_of::<Run>();
-        let keys = self.series.bytes() + self.recent.bytes() + self.stage.bytes();
+        let keys = self.series.bytes() + self.recent.bytes() + self.stage.bytes() + self.twins.bytes();
         self.opened_bytes() + rows + self.value_bytes + keys
     }
 

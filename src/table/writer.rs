@@ -457,9 +457,11 @@ impl Writer<'_> {
 
     /// Takes back what was done since the undo list had `len` entries.
     fn take_back_to(&mut self, len: usize) {
-        self.bucket.taken_back += u64::from(self.request.undo.len() > len);
         while self.request.undo.len() > len {
-            match self.request.undo.pop() {
+            let undo = self.request.undo.pop();
+            let renumbers = matches!(undo, Some(Undo::Table | Undo::Tag { .. } | Undo::TagValue { .. }));
+            self.bucket.taken_back += u64::from(renumbers);
+            match undo {
                 Some(Undo::Table) => {
                     self.bucket.pop_table();
                     // The newest table was touched last, if at all.

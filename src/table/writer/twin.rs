@@ -3,9 +3,10 @@
 use std::str::from_utf8;
 
 use super::{Undo, Writer};
+use crate::line::grammar::KEY_BYTES_MAX;
 use crate::table::NONE;
 use crate::table::cache::{SeriesAt, Twin};
-use crate::table::open::{OpenTable, TwinTag, Twins};
+use crate::table::open::{TWIN_TAGS_MAX, TwinTag, Twins};
 use crate::table::seal::TagPair;
 
 impl Writer<'_> {
@@ -13,17 +14,21 @@ impl Writer<'_> {
     /// cache has not found the key (`looked`), or a value of it has to be new to its table.
     #[inline(never)]
     pub(super) fn twin_series(&mut self, raw: &[u8], looked: bool) -> Option<SeriesAt> {
+        // It will be refused.
+        if raw.len() > KEY_BYTES_MAX {
+            return None;
+        }
         let tags_at = memchr::memchr2(b',', b'\\', raw).filter(|at| raw[*at] == b',')?;
         let twin = self.bucket.cache.find_twin(raw, tags_at)?;
         let table = self.table_of_twin(&raw[..tags_at])?;
         let is_sorted = self.meet_twin(table, &twin)?;
         let shared = self.pairs.len();
         let is_sorted = self.meet_more(table, raw, twin.shared_to, is_sorted)?;
-        self.request.pay_series(raw.len(), self.pairs.len());
         let has_new = self.intern_values_of_twin(table, &twin, shared, raw);
         if !looked && !has_new {
             return None;
         }
+        self.request.pay_series(raw.len(), self.pairs.len());
         if !is_sorted {
             self.pairs.sort_unstable_by_key(|pair| pair.tag);
         }
@@ -62,22 +67,24 @@ impl Writer<'_> {
         let taken_back = self.bucket.taken_back;
         // One and the same table has no place here.
         let [other, table] = self.bucket.tables.get_disjoint_mut([twin.at.table as usize, number as usize]).ok()?;
-        let twins = &mut table.twins;
-        if (twins.table, twins.taken_back, twins.tags.len()) != (twin.at.table, taken_back, other.tags.len()) {
-            table.twins = twin_tags(table, other, twin.at.table, taken_back);
+        if other.tags.len() > TWIN_TAGS_MAX {
+            return None;
+        }
+        let known = &table.twins;
+        if (known.table, known.taken_back, known.tags.len()) != (twin.at.table, taken_back, other.tags.len()) {
+            table.twins = Twins::of(twin.at.table, other.tags.len(), taken_back);
         }
         self.pairs.clear();
         self.lookups.clear();
         let (mut is_sorted, mut last) = (true, None);
         for theirs in other.series.tags_of(twin.at.series) {
-            let ours = &mut table.twins.tags[theirs.tag as usize];
-            if ours.tag == NONE {
-                return None;
-            }
-            if theirs.value >= ours.alike {
-                ours.look(&other.tags[theirs.tag as usize].values, &table.tags[ours.tag as usize].values);
-            }
-            if theirs.value >= ours.alike {
+            let slot = &other.tags[theirs.tag as usize];
+            let known = &mut table.twins.tags[theirs.tag as usize];
+            let ours = match known {
+                Some(ours) => ours,
+                None => known.insert(TwinTag { tag: *table.tag_by_name.get(&slot.name)?, alike: 0 }),
+            };
+            if !ours.is_alike(&slot.values, &table.tags[ours.tag as usize].values, theirs.value) {
                 self.lookups.push((self.pairs.len(), theirs.tag));
             }
             self.pairs.push(TagPair { tag: ours.tag, value: theirs.value });
@@ -109,7 +116,7 @@ impl Writer<'_> {
                 return None;
             }
             is_sorted &= self.pairs.last().is_none_or(|last| last.tag < tag);
-            if !is_sorted && self.pairs.iter().any(|pair| pair.tag == tag) {
+            if self.pairs.len() == TWIN_TAGS_MAX || !is_sorted && self.pairs.iter().any(|pair| pair.tag == tag) {
                 return None;
             }
             self.pairs.push(TagPair { tag, value: NONE });
@@ -127,8 +134,10 @@ impl Writer<'_> {
         for (place, tag) in &self.lookups {
             let pair = &mut self.pairs[*place];
             let value = other.tags[*tag as usize].values.get(pair.value);
-            let (ours, values) = (&mut table.twins.tags[*tag as usize], &mut table.tags[pair.tag as usize].values);
-            if ours.alike as usize == values.len() {
+            let values = &mut table.tags[pair.tag as usize].values;
+            if let Some(ours) = &mut table.twins.tags[*tag as usize]
+                && ours.alike as usize == values.len()
+            {
                 // All of ours are the first of theirs, and this one is behind those.
                 ours.alike += u32::from(ours.alike == pair.value);
                 pair.value = values.push_new(value);
@@ -143,12 +152,6 @@ impl Writer<'_> {
         }
         has_new
     }
-}
-
-fn twin_tags(table: &OpenTable, other: &OpenTable, number: u32, taken_back: u64) -> Twins {
-    let ours = |name: &str| table.tag_by_name.get(name).copied().unwrap_or(NONE);
-    let tags = other.tags.iter().map(|tag| TwinTag { tag: ours(&tag.name), alike: 0 }).collect();
-    Twins { table: number, taken_back, tags, more: Vec::new() }
 }
 
 /// How many bytes stand before the first that delimits tags, escapes something, or is not ASCII.
