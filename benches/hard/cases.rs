@@ -386,6 +386,19 @@ pub const CASES: &[Case] = &[
             input(body, dropped(size.count.div_ceil(2), size.count / 2))
         },
     },
+    // Each point that is refused takes a tag value back, after which what tables know of each other's values is in doubt.
+    Case {
+        name: "series with the tags of others, every third refused",
+        make: |size| {
+            let count = size.count / 3;
+            let point = |number: usize| {
+                let host = number.wrapping_mul(0x9E37_79B1) % size.count;
+                format!("a,host=h{number} f=1\nb,host=h{number},k=v f=1\nb,host=h{host},k=v{number} f=t\n")
+            };
+            let before = vec![b"a,host=h f=1\nb,host=h,k=v f=1\n".to_vec()];
+            Input { before, is_sealed: false, bodies: vec![numbered(count, point)], ends: dropped(2 * count, count) }
+        },
+    },
     Case {
         name: "a new field in every refused point",
         make: |size| {
