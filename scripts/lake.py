@@ -7,6 +7,7 @@ import json
 import re
 
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 
 TYPES = {
@@ -21,6 +22,8 @@ FILE_NAME = re.compile(r"(\d{13})-(\d{4})-([^-/]+)\.parquet")
 DAY_FOLDER = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 EPOCH_START = datetime.date(1970, 1, 1)
 DAY_NS = 86_400 * 10**9
+# Longer strings have bounds that are cut.
+BOUND_BYTES_MAX = 64
 
 
 class Broken(Exception):
@@ -93,6 +96,30 @@ class File:
         pairs = ((self.original_name(tag), value) for tag, value in zip(self.tags, raw) if value is not None)
         return tuple(sorted(pairs, key=lambda pair: pair[0].encode()))
 
+    def check_statistics(self):
+        """Readers skip row groups by these, and answer counts, least and greatest values from them."""
+        for number in range(self.parquet.metadata.num_row_groups):
+            rows = self.parquet.read_row_group(number)
+            for index, name in enumerate(self.schema.names):
+                statistics = self.parquet.metadata.row_group(number).column(index).statistics
+                what = f"row group {number}, {name}: the statistics say"
+                need(statistics is not None and statistics.has_null_count, self.path, f"row group {number}, {name}: no statistics")
+                need(statistics.null_count == rows[name].null_count, self.path, f"{what} {statistics.null_count} nulls, it has {rows[name].null_count}")
+                self.check_bounds(what, statistics, *pyarrow.compute.min_max(rows[name]).as_py().values())
+
+    def check_bounds(self, what, statistics, least, greatest):
+        if not statistics.has_min_max:
+            long = isinstance(least, str) and max(len(least.encode()), len(greatest.encode())) > BOUND_BYTES_MAX
+            need(least is None or long, self.path, f"{what} nothing of values from {least!r} to {greatest!r}")
+            return
+        low, high = statistics.min, statistics.max
+        if isinstance(least, str):
+            low, high, least, greatest = (text.encode() for text in (low, high, least, greatest))
+            need(low <= least if len(least) > BOUND_BYTES_MAX else low == least, self.path, f"{what} from {low}, it is {least}")
+            need(high >= greatest if len(greatest) > BOUND_BYTES_MAX else high == greatest, self.path, f"{what} to {high}, it is {greatest}")
+        else:
+            need((low, high) == (least, greatest), self.path, f"{what} {low} to {high}, it is {least} to {greatest}")
+
     def check_order(self, tag_lists, times):
         """Sorted by tags in column order, then time; each (series, time) once; all of the folder's day; and the footer says so."""
         group = self.parquet.metadata.row_group(0)
@@ -135,6 +162,7 @@ class Table:
         actual = collections.defaultdict(dict)
         for file in self.files:
             self.compare_types(file, types)
+            file.check_statistics()
             for key, fields in file.rows():
                 actual[key].update(fields)
         missing, extra = expected.keys() - actual.keys(), actual.keys() - expected.keys()

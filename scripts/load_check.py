@@ -1,7 +1,9 @@
 """Loads line protocol into a node and compares what the lake holds with an independent reading of the same bytes, value by value.
 
-    python scripts/load_check.py BINARY INPUT...     INPUT: a file (.lp, .lp.gz), cpu, devops or iot (made by `BINARY generate`), or edge
+    python scripts/load_check.py BINARY INPUT...     INPUT: a file (.lp, .lp.gz), cpu, devops or iot (made by `BINARY generate`), edge, life
+                                                     (columns born later, late data: a flush after each body) or groups (several row groups)
 
+Then DuckDB, Polars, pyarrow, pandas and DataFusion read every table, and must see every value; of groups they may read only what they need.
 Prints what the server needed: lines per CPU-second and peak resident memory. --floor fails the check when the first is lower.
 """
 
@@ -19,6 +21,7 @@ import time
 
 import lake
 import lineproto
+import pruning
 import readers
 from node import Client, Node
 
@@ -59,6 +62,32 @@ clash,HOST=y VALUE=true 1767225600000000000
 """.replace(rb"\xc3\xa9\xe2\x82\xac", "é€".encode()).replace(rb"\xf0\x9f\xa6\x80", "🦀".encode())
 
 
+# The first day of 2026, in nanoseconds.
+DAY_1 = 1_767_225_600 * 10**9
+DAY_NS = 86_400 * 10**9
+EVERY_CHARACTER = "".join(map(chr, [*range(0x250), 0x202E, 0x3042, 0xD7FF, 0xE000, 0xFFFF, 0x1F980, 0x10FFFF]))
+AS_STRING = EVERY_CHARACTER.replace("\\", "\\\\").replace('"', '\\"')
+AS_TAG = EVERY_CHARACTER[ord("!") :].translate({ord(letter): None for letter in "\\,= "})
+# A table's life, flushed after each body: in `grown` the oldest file comes first for every reader, in `life` one with all columns.
+LIFE = [
+    f"""life,host=a f=1.5,i=1i {DAY_1}
+life,host=b f=2.5,i=-5i {DAY_1 + 1}
+grown,host=a f=1,i=9007199254740993i {DAY_1}
+""",
+    f"""life,az=x,host=a f=-0,s="",u=18446744073709551615u {DAY_1 + DAY_NS}
+life,az={AS_TAG},host=a s="{AS_STRING}",b=t {DAY_1 + DAY_NS + 999}
+grown,host=a,rack=7 f=2,b=false,u=9223372036854775809u {DAY_1 + DAY_NS}
+grown,host=a b=true,s="" {DAY_1 + DAY_NS}
+""",
+    f"""life,host=a f=9,s="late" {DAY_1}
+life,az=y b=f,i=9223372036854775807i {DAY_1 - 1}
+life,host=c f=5e-324 -1
+grown,host=a f=3,i=-9223372036854775808i {DAY_1}
+""",
+]
+GROUP_ROWS = 256 * 1024
+
+
 @dataclasses.dataclass
 class Input:
     name: str
@@ -67,11 +96,23 @@ class Input:
     merged: lineproto.Merged
     # Whether batches may overtake each other: not if two of them write the same field of the same point.
     any_order: bool
+    flush_each: bool
+
+
+def groups_body():
+    """One day of two hosts, one after the other, in more than one row group, and another day: conditions on day, time and host have what to skip."""
+    rows = [f"groups,host={'a' if row < GROUP_ROWS / 2 else 'b'} f={row / 8},i={row}i {DAY_1 + row * 10**8}" for row in range(GROUP_ROWS + 4000)]
+    rows += [f"groups,host=c f={row} {DAY_1 + DAY_NS + row}" for row in range(2000)]
+    return "\n".join(rows).encode()
 
 
 def read_bytes(name, binary, lines):
     if name == "edge":
         return EDGE
+    if name == "life":
+        return "".join(LIFE).encode()
+    if name == "groups":
+        return groups_body()
     if name in ("cpu", "devops", "iot"):
         command = [binary, "generate", name, "--hosts", str(HOSTS), "--lines", str(lines)]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
@@ -86,10 +127,11 @@ def read_input(name, binary, lines):
         raise SystemExit(f"{name} is not line protocol: line {errors[0][0]}: {errors[0][1]}")
     starts = [start for _, start, _, _ in lineproto.lines(body)]
     cuts = [*starts[::BATCH_LINES], len(body)]
-    batches = [body[a:b] for a, b in zip(cuts, cuts[1:])]
+    flush_each = name == "life"
+    batches = [part.encode() for part in LIFE] if flush_each else [body[a:b] for a, b in zip(cuts, cuts[1:])]
     merged = lineproto.Merged()
     merged.add(points)
-    return Input(name, batches, len(points), merged, not batches_conflict(points))
+    return Input(name, batches, len(points), merged, not (flush_each or batches_conflict(points)), flush_each)
 
 
 def batches_conflict(points):
@@ -114,6 +156,8 @@ def load(node, given, bucket, connections):
             while not faults:
                 index, batch = waiting.get_nowait()
                 client.post(f"/write?db={bucket}&precision=ns", batch, compressed=index % 2 == 1)
+                if given.flush_each:
+                    node.flush()
         except queue.Empty:
             pass
         except Exception as fault:
@@ -133,13 +177,16 @@ def compare(node, given, bucket):
     tables = {table.measurement: table for table in lake.tables(node.lake) if table.bucket == bucket}
     if tables.keys() != given.merged.tables.keys():
         raise SystemExit(f"{given.name}: written {sorted(given.merged.tables)}, in the lake {sorted(tables)}")
-    values = answers = 0
+    values = rows = 0
     for measurement, expected in given.merged.tables.items():
         types = {field: kind for (of, field), kind in given.merged.types.items() if of == measurement}
         values += tables[measurement].compare(expected, types)
-        answers += readers.agree(tables[measurement])
+        rows += readers.agree(tables[measurement])
     files = sum(len(table.files) for table in tables.values())
-    print(f"{given.name}: {given.merged.rows()} points, {values} values in {files} files equal; {answers} answers of three readers agree")
+    print(f"{given.name}: {given.merged.rows()} points, {values} values in {files} files equal; {rows} rows that five readers read too")
+    if given.name == "groups":
+        pruning.check(tables["groups"], ["day", "time", "host"])
+        print(f"{given.name}: five readers skip the row groups that a condition on day, time or host excludes")
 
 
 def main():
