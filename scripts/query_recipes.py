@@ -150,19 +150,19 @@ def check_shell(all_recipes):
 
 
 def random_bodies(seed, bodies=8, lines=60):
-    """Bodies that write the same points again and again, with other fields; tags and fields are born on the way."""
+    """Bodies that write the same points again and again, with other fields; tags and fields, some named as the recipes' own, are born on the way."""
     chosen = random.Random(seed)
     values = {
         "f": lambda: chosen.choice(["-0", "0", "1.5", "5e-324", "1e308"]),
         "i": lambda: f"{chosen.choice([-(2**63), 2**53 + 1, 0, 2**63 - 1])}i",
         "u": lambda: f"{chosen.choice([0, 2**53 + 1, 2**64 - 1])}u",
-        "s": lambda: chosen.choice(['""', '"x"', '"é\\"🦀"']),
-        "b": lambda: chosen.choice("tf"),
+        "file": lambda: chosen.choice(['""', '"x"', '"é\\"🦀"']),
+        "written": lambda: chosen.choice("tf"),
         '"arg max"': lambda: f"{chosen.randrange(9)}i",
     }
     times = [DAY_1 + day * 86_400 * 10**9 + rest for day in (-1, 0, 1) for rest in (0, 1, 1000)] + [-1, -1000]
     for number in range(bodies):
-        tags = ["t", "z"] if number < 2 else ["t", "z", "A", "m\\ n"]
+        tags = ["c", "tags"] if number < 2 else ["c", "tags", "A", "m\\ n"]
         fields = list(values)[: 2 + number]
         body = []
         for _ in range(lines):
