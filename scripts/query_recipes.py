@@ -132,8 +132,8 @@ def check_known(all_recipes):
 
 
 def check_days_are_skipped(runner):
-    for name, files in (("time-range", "2/5"), ("last", "5/5"), ("downsample", "3/5")):
-        (explained,) = runner.connection.sql(f"EXPLAIN {runner.recipes[name].text}").fetchall()
+    for name, files in (("time-range", "2/5"), ("last", "5/5"), ("downsample", "3/5"), ("grafana-panel", "2/5")):
+        (explained,) = runner.connection.sql(f"EXPLAIN {runner.text(runner.recipes[name])}").fetchall()
         scanned = re.search(r"Scanning Files: (\d+/\d+)", explained[1])
         if (scanned[1] if scanned else "5/5") != files:
             raise Wrong(f"recipe {name} does not scan {files} files:\n{explained[1]}")
