@@ -153,7 +153,8 @@ class Checks(unittest.TestCase):
 
     def test_a_newest_file_without_a_column_of_an_older_one_is_found(self):
         write(self.root, columns())
-        write(self.root, {name: values for name, values in columns().items() if name != "count"}, name="1767225600001-0000-node.parquet", metadata={"epoch": "1767225600001"})
+        fewer = {name: values for name, values in columns().items() if name != "count"}
+        write(self.root, fewer, name="1767225600001-0000-node.parquet", metadata={"epoch": "1767225600001"})
         (table,) = lake.tables(self.root / "lake")
         self.assertRaisesRegex(readers.Disagree, "has no columns .*count", readers.agree, table)
 
