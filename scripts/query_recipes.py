@@ -2,8 +2,8 @@
 
     python scripts/query_recipes.py BINARY
 
-The recipes that merge what was written twice are also run on random overlapping writes, before, during and after a made-up compaction, and
-compared with a plain merge of the lines that were sent.
+The recipes that merge what was written twice are also run on random overlapping writes, before, during and after a made-up compaction, and on
+the oddest tables of the load checks, and compared with a plain merge of the lines that were sent.
 """
 
 import environment  # noqa: F401  first of all: the packages below live there
@@ -26,7 +26,9 @@ import duckdb
 import pyarrow
 import pyarrow.parquet
 
+import lake
 import lineproto
+import load_check
 from node import Client, Node
 from query_expected import DAY_1, EXPECTED, GRAFANA_MACROS, WRITES
 
@@ -173,23 +175,26 @@ def random_bodies(seed, bodies=8, lines=60):
         yield "\n".join(body).encode()
 
 
-def points_of(table, tags):
-    """{(tags, time in ns): {field: value}}, each point once."""
+def points_of(table, tags, original):
+    """{(tags, time in ns): {field: value}} by the names that were written, each point once."""
     points = {}
     for row in table.to_pylist():
-        time = row.pop("time")
+        since = row.pop("time") - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+        ns = since // datetime.timedelta(microseconds=1) * 1000 + row.pop("time_ns_rem")
         row.pop("day", None)
-        since = time - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-        ns = (since // datetime.timedelta(microseconds=1)) * 1000 + row.pop("time_ns_rem")
-        key = tuple((tag, row.pop(tag)) for tag in tags)
-        key = tuple(sorted(((tag, value) for tag, value in key if value is not None), key=lambda pair: pair[0].encode())), ns
+        # A tag and a field may have been written under one name.
+        series = [(original.get(tag, tag), value) for tag in tags if (value := row.pop(tag)) is not None]
+        key = tuple(sorted(series, key=lambda pair: pair[0].encode())), ns
         if key in points:
             raise Wrong(f"point {key} stands twice")
-        points[key] = {field: value for field, value in row.items() if value is not None}
+        points[key] = {original.get(field, field): value for field, value in row.items() if value is not None}
     return points
 
 
-def check_merging(all_recipes, folder, expected, tags, state):
+def check_merging(all_recipes, folder, expected, state):
+    files = sorted(pathlib.Path(folder).glob("*/*.parquet"), key=lambda path: path.name)
+    footer = {key: json.loads(value) for key, value in pyarrow.parquet.read_schema(files[-1]).metadata.items() if value[:1] in b"[{"}
+    tags, original = footer[b"ringest.tags"], footer[b"ringest.names"]
     for name in MERGING:
         runner = Runner(all_recipes, folder)
         if name == "merged-view":
@@ -198,7 +203,7 @@ def check_merging(all_recipes, folder, expected, tags, state):
             table = runner.connection.sql("FROM cpu").to_arrow_table()
         else:
             table = runner.run(name)
-        found = points_of(table, tags)
+        found = points_of(table, tags, original)
         wrong = [key for key in found.keys() | expected.keys() if repr(sorted(found.get(key, {}).items())) != repr(sorted(expected.get(key, {}).items()))]
         if wrong:
             raise Wrong(f"recipe {name}, {state}: {len(wrong)} points, such as {wrong[0]}: {found.get(wrong[0])}, written {expected.get(wrong[0])}")
@@ -237,16 +242,28 @@ def check_random(all_recipes, node, seed):
         client.post(f"/write?db=random{seed}", body)
         node.flush()
     (expected,) = merged.tables.values()
-    tags = sorted({tag for tags, _ in expected for tag, _ in tags})
-    check_merging(all_recipes, f"data/lake/random{seed}/random", expected, tags, f"seed {seed}")
+    check_merging(all_recipes, f"data/lake/random{seed}/random", expected, f"seed {seed}")
     copy = f"compacted{seed}/random"
     shutil.copytree(f"data/lake/random{seed}/random", copy)
     replaced = compact(copy)
-    check_merging(all_recipes, copy, expected, tags, f"seed {seed}, compacted, the replaced files still there")
+    check_merging(all_recipes, copy, expected, f"seed {seed}, compacted, the replaced files still there")
     for path in replaced:
         path.unlink()
-    check_merging(all_recipes, copy, expected, tags, f"seed {seed}, compacted")
+    check_merging(all_recipes, copy, expected, f"seed {seed}, compacted")
     return len(expected), sum(map(len, expected.values()))
+
+
+def check_odd_tables(all_recipes, node):
+    """Names of every kind, clashes of names, times before 1970, columns that come and go."""
+    count = 0
+    for name in ("edge", "life"):
+        given = load_check.read_input(name, None, 0)
+        load_check.load(node, given, name, 1)
+        tables = [table for table in lake.tables(node.lake) if table.bucket == name]
+        for table in tables:
+            check_merging(all_recipes, str(table.folder), given.merged.tables[table.measurement], table.folder.name)
+        count += len(tables)
+    return count
 
 
 def main():
@@ -266,7 +283,9 @@ def main():
         for seed in range(args.seeds):
             of_points, of_values = check_random(all_recipes, node, seed)
             points, values = points + of_points, values + of_values
-    print(f"{len(all_recipes)} recipes of docs/QUERY.md give what they should; {len(MERGING)} ways to merge find {points} points with {values} values")
+        odd = check_odd_tables(all_recipes, node)
+    print(f"{len(all_recipes)} recipes of docs/QUERY.md give what they should")
+    print(f"{len(MERGING)} ways to merge find {points} random points with {values} values, and {odd} odd tables")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Checks(unittest.TestCase):
         self.recipes = query_recipes.recipes(query_recipes.DOCUMENT.read_text())
 
     def check(self, recipes):
-        query_recipes.check_merging(recipes, FOLDER, EXPECTED, ["host", "rack"], "made up")
+        query_recipes.check_merging(recipes, FOLDER, EXPECTED, "made up")
 
     def test_the_recipes_merge_what_was_written_twice(self):
         self.check(self.recipes)
