@@ -69,11 +69,15 @@ DAY_NS = 86_400 * 10**9
 EVERY_CHARACTER = "".join(map(chr, [*range(0x250), 0x202E, 0x3042, 0xD7FF, 0xE000, 0xFFFF, 0x1F980, 0x10FFFF]))
 AS_STRING = EVERY_CHARACTER.replace("\\", "\\\\").replace('"', '\\"')
 AS_TAG = EVERY_CHARACTER[ord("!") :].translate({ord(letter): None for letter in "\\,= "})
+# One value throughout, which some readers take from the statistics: what is too long for those, and both zeros.
+CONSTANT = f'constant,host={"t" * 100} zero=0,minus=-0,long="{"x" * 100}",last="{chr(0x10FFFF) * 30}",u=18446744073709551615u'
 # A table's life, flushed after each body: in `grown` the oldest file comes first for every reader, in `life` one with all columns.
 LIFE = [
     f"""life,host=a f=1.5,i=1i {DAY_1}
 life,host=b f=2.5,i=-5i {DAY_1 + 1}
 grown,host=a f=1,i=9007199254740993i {DAY_1}
+{CONSTANT} {DAY_1}
+{CONSTANT} {DAY_1 + 1}
 """,
     f"""life,az=x,host=a f=-0,s="",u=18446744073709551615u {DAY_1 + DAY_NS}
 life,az={AS_TAG},host=a s="{AS_STRING}",b=t {DAY_1 + DAY_NS + 999}
