@@ -34,7 +34,7 @@ from query_expected import DAY_1, EXPECTED, GRAFANA_MACROS, WRITES
 
 DOCUMENT = pathlib.Path(__file__).resolve().parent.parent / "docs" / "QUERY.md"
 BLOCK = re.compile(r"(?:<!-- recipe: (?P<name>[\w-]+)(?:, after (?P<after>[\w-]+))? -->\n)?```(?P<language>sql|python)\n(?P<text>.*?)\n```", re.DOTALL)
-NOT_RUN = re.compile(r"(--|#) not run\n")
+NOT_RUN = re.compile(r"(--|#) not run\b")
 FOLDER = "data/lake/mydb/cpu"
 MERGING = ["merged-view", "polars-merged", "pandas-merged", "datafusion-merged"]
 
