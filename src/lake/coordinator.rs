@@ -3,11 +3,11 @@
 mod replay;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -19,9 +19,10 @@ use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
 use super::encode::Origin;
+use super::inventory::Inventory;
 use super::job::{Job, JobError, TableDay};
-use super::partition::{DayPart, file_name, folder, split};
-use super::publish::{Failure, Publisher, Staged, save};
+use super::partition::{DayPart, FileName, folder, split};
+use super::publish::{Failure, Publisher, Replacement, Staged, save};
 use super::{OnCommit, Part, Progress, counted, quarantine};
 
 use replay::Replay;
@@ -38,6 +39,8 @@ pub(super) enum Command {
     Replay(Step),
     /// The replay is not to be finished.
     StopReplay,
+    /// Files that take the place of committed ones, and who waits for the answer. Tried once: on failure they are still aside.
+    Replace(Replacement, Sender<Result<(), String>>),
     /// No more parts will come: publish what is there, and stop trying at this moment.
     Finish(Instant),
 }
@@ -55,6 +58,8 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub budget: Arc<Budget>,
     pub backlog: Arc<Backlog>,
+    /// Changed by the coordinator alone, after each commit.
+    pub inventory: Arc<Mutex<Inventory>>,
     pub progress: watch::Sender<Progress>,
     pub on_commit: OnCommit,
 }
@@ -81,6 +86,7 @@ pub(super) struct Coordinator {
     left: Vec<u64>,
     pending: BTreeMap<u64, Vec<SealedTable>>,
     replay: Replay,
+    replacements: VecDeque<(Replacement, Sender<Result<(), String>>)>,
     /// No rows of this epoch or an earlier one will come into the lake.
     passed: u64,
     /// When to give up, once no more parts come.
@@ -110,6 +116,7 @@ impl Coordinator {
             left,
             pending: BTreeMap::new(),
             replay: Replay::default(),
+            replacements: VecDeque::new(),
             passed,
             give_up: None,
             quarantined,
@@ -137,6 +144,15 @@ impl Coordinator {
             {
                 self.publish(epoch)?;
             }
+            while let Some((replacement, done)) = self.replacements.pop_front() {
+                let replaced = self.replace(&replacement);
+                let answer = replaced.as_ref().map_err(|failure| failure.reason().to_owned());
+                // Nobody listens to it any more when the node ends.
+                let _ = done.send(answer.copied());
+                if let Err(Failure::Stop(reason)) = replaced {
+                    return self.hold(reason);
+                }
+            }
         }
         if self.shared.backlog.rows.load(Ordering::Relaxed) > 0 {
             let reason = if self.replay.is_unfinished() {
@@ -154,6 +170,7 @@ impl Coordinator {
             Command::Part(part) => part,
             Command::Replay(step) => return self.replay.queue(step),
             Command::StopReplay => return self.replay.stop(),
+            Command::Replace(replacement, done) => return self.replacements.push_back((replacement, done)),
             Command::Finish(give_up) => {
                 self.give_up = Some(give_up);
                 return self.replay.stop();
@@ -255,6 +272,7 @@ impl Coordinator {
         match self.publisher.publish(epoch.number, &files, &self.shared.catalog) {
             Ok(saved) => {
                 self.count(&files);
+                self.take_stock(&files, &[]);
                 Ok(saved)
             }
             Err(failure) => {
@@ -291,7 +309,7 @@ impl Coordinator {
                 input: input.clone(),
                 origin: Origin { node, epoch: epoch.number },
                 aside: self.aside(epoch, index),
-                target: format!("{folder}/{}", file_name(epoch.number, epoch.n, node)),
+                target: format!("{folder}/{}", FileName::new(epoch.number, epoch.n, node)),
                 sync,
                 done: done.clone(),
                 index,
@@ -361,6 +379,32 @@ impl Coordinator {
             format!("{files} with rows that could not be encoded in {}: they are not in the lake", folder.display())
                 .into()
         })
+    }
+
+    /// Puts files in the place of committed ones, unless one of those has gone meanwhile.
+    fn replace(&mut self, replacement: &Replacement) -> Result<(), Failure> {
+        let Replacement { files, removes, .. } = replacement;
+        let gone = {
+            let inventory = self.inventory();
+            removes.iter().find(|path| !inventory.contains(path)).cloned()
+        };
+        if let Some(path) = gone {
+            return Err(Failure::Again(format!("{path} is not part of the lake any more")));
+        }
+        self.publisher.replace(replacement, &self.shared.catalog)?;
+        self.take_stock(files, removes);
+        Ok(())
+    }
+
+    fn inventory(&self) -> MutexGuard<'_, Inventory> {
+        self.shared.inventory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows a commit.
+    fn take_stock(&self, files: &[Staged], removes: &[String]) {
+        let mut inventory = self.inventory();
+        removes.iter().for_each(|path| inventory.remove(path));
+        files.iter().for_each(|file| inventory.add(&file.target));
     }
 
     fn count(&self, files: &[Staged]) {

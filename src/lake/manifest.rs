@@ -10,12 +10,18 @@ use memchr::memmem;
 use super::LakeError;
 
 /// Random, drawn once per data directory; part of every file name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NodeId([u8; 8]);
 
 impl NodeId {
     pub fn bytes(self) -> [u8; 8] {
         self.0
+    }
+
+    /// The id that is shown so: 16 hexadecimal digits.
+    pub fn parse(shown: &str) -> Option<Self> {
+        let id = u64::from_str_radix(shown, 16).ok().map(|id| Self(id.to_be_bytes()))?;
+        (id.to_string() == shown).then_some(id)
     }
 
     #[cfg(test)]
@@ -38,13 +44,14 @@ const MARK: [u8; 4] = *b"\xF7rec";
 /// Mark, length and checksum.
 const PREFIX_BYTES: usize = 12;
 
-/// One fact about an epoch. Paths are relative to the data directory.
+/// One fact about an epoch. Paths are relative to the data directory. What takes the place of committed files, or only removes
+/// them, has an epoch that is committed already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
     /// The files `adds` are about to appear; once they are committed, `removes` go.
     Intent { epoch: u64, adds: Vec<String>, removes: Vec<String> },
-    /// The adds of every open intent of the epoch are part of the lake. They rely on the first `catalog_bytes` of the catalog,
-    /// which were durable by then.
+    /// The adds of every open intent of the epoch are part of the lake, its removes are not any more. The adds rely on the first
+    /// `catalog_bytes` of the catalog, which were durable by then.
     Commit { epoch: u64, catalog_bytes: u64 },
     /// The adds of every open intent of the epoch have been unlinked.
     Abort { epoch: u64 },

@@ -12,6 +12,7 @@ mod disk;
 mod encode;
 mod footer;
 mod gather;
+mod inventory;
 mod job;
 mod manifest;
 mod pages;
@@ -28,8 +29,8 @@ mod tests;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -151,7 +152,7 @@ impl Lake {
         budget: Arc<Budget>,
         on_commit: OnCommit,
     ) -> Result<Self, LakeError> {
-        let Recovered { manifest, disk, committed, epoch_floor } = recover::recover(&inspected)?;
+        let Recovered { manifest, disk, committed, epoch_floor, inventory } = recover::recover(&inspected)?;
         metrics.epoch_committed.set(committed as i64);
         let (progress, watcher) = watch::channel(Progress { committed, ..Progress::default() });
         let backlog = Arc::new(Backlog::default());
@@ -162,7 +163,8 @@ impl Lake {
             let (queue, budget) = (jobs.1.clone(), Arc::clone(&budget));
             threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
-        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress, on_commit };
+        let inventory = Arc::new(Mutex::new(inventory));
+        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), inventory, progress, on_commit };
         let data_dir = inspected.into_data_dir();
         let publisher = Publisher::new(data_dir.clone(), disk, manifest);
         let node_id = publisher.node().bytes();

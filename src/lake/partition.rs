@@ -173,17 +173,47 @@ pub(super) fn folder(table: &Table, day: i64) -> String {
 /// The largest `n` in the name of a file: one with more digits would sort before it.
 pub(super) const N_MAX: u32 = 9_999;
 
-/// The name of a file; names of one folder sort by epoch, then by `n`.
-pub(super) fn file_name(epoch: u64, n: u32, node: NodeId) -> String {
-    format!("{epoch:013}-{n:04}-{node}.parquet")
+/// What the name of a lake file says. Names of one folder sort by `epoch`, then by `n`: in order of writing, because the epochs of a
+/// compacted file are those of all files that it took the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileName {
+    /// The last epoch with rows in the file.
+    pub epoch: u64,
+    /// Attempt, part of a replay, or generation of a compaction.
+    pub n: u32,
+    /// The first epoch with rows in the file; `epoch` unless the file is compacted.
+    pub first_epoch: u64,
+    pub node: NodeId,
 }
 
-/// The epoch in the name of a lake file; `None` for names that ringest does not give.
-pub(super) fn epoch_of(file_name: &str) -> Option<u64> {
-    let mut parts = file_name.strip_suffix(".parquet")?.split('-');
-    let epoch = parts.next().filter(|digits| digits.len() >= 13)?.parse().ok()?;
-    parts.next()?.parse::<u32>().ok()?;
-    Some(epoch)
+impl FileName {
+    /// The name of a file of one epoch.
+    pub fn new(epoch: u64, n: u32, node: NodeId) -> Self {
+        Self { epoch, n, first_epoch: epoch, node }
+    }
+
+    /// `None` for names that ringest does not give.
+    pub fn parse(file: &str) -> Option<Self> {
+        let mut parts = file.strip_suffix(".parquet")?.split('-');
+        let epoch = parts.next()?.parse().ok()?;
+        let n = parts.next()?.parse().ok()?;
+        let node = NodeId::parse(parts.next()?)?;
+        let first_epoch = parts.next().map_or(Some(epoch), |part| part.parse().ok())?;
+        let name = Self { epoch, n, first_epoch, node };
+        // Leading zeros and signs beyond those that a name has make it another one.
+        (first_epoch <= epoch && name.to_string() == file).then_some(name)
+    }
+}
+
+impl std::fmt::Display for FileName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { epoch, n, first_epoch, node } = self;
+        write!(f, "{epoch:013}-{n:04}-{node}")?;
+        if first_epoch != epoch {
+            write!(f, "-{first_epoch:013}")?;
+        }
+        f.write_str(".parquet")
+    }
 }
 
 /// Days since 1970-01-01, shown as `YYYY-MM-DD`.
@@ -239,14 +269,29 @@ mod tests {
     }
 
     #[test]
-    fn file_names_sort_by_epoch_and_tell_it() {
+    fn file_names_sort_by_epoch_and_are_read_back() {
         let node = NodeId::of_test(0xAB);
-        let name = file_name(1_700_000_000_000, 3, node);
-        assert_eq!(name, "1700000000000-0003-00000000000000ab.parquet");
-        assert_eq!(epoch_of(&name), Some(1_700_000_000_000));
-        assert!(file_name(9, 9999, node) < file_name(10, 0, node));
-        for foreign in ["part-0.parquet", "1700000000000.parquet", "x", "1700000000000-0003-ab.csv", "-1-2.parquet"] {
-            assert_eq!(epoch_of(foreign), None, "{foreign}");
+        let name = FileName::new(1_700_000_000_000, 3, node);
+        assert_eq!(name.to_string(), "1700000000000-0003-00000000000000ab.parquet");
+        let compacted = FileName { n: 4, first_epoch: 9, ..name };
+        assert_eq!(compacted.to_string(), "1700000000000-0004-00000000000000ab-0000000000009.parquet");
+        for name in [name, compacted, FileName::new(10_000_000_000_000, 10_000, node)] {
+            assert_eq!(FileName::parse(&name.to_string()), Some(name));
+        }
+        let sorted = [FileName::new(9, 9_999, node), FileName::new(10, 0, node), name, compacted];
+        assert!(sorted.is_sorted() && sorted.map(|name| name.to_string()).is_sorted());
+        for foreign in [
+            "part-0.parquet",
+            "1700000000000.parquet",
+            "x",
+            "1700000000000-0003-00000000000000ab.csv",
+            "-1-2.parquet",
+            "1700000000000-0003-ab.parquet",
+            "1700000000000-0003-00000000000000ab-1700000000001.parquet",
+            "1700000000000-0003-00000000000000ab-5.parquet",
+            "1700000000000-0003-00000000000000ab-0000000000009-1.parquet",
+        ] {
+            assert_eq!(FileName::parse(foreign), None, "{foreign}");
         }
     }
 

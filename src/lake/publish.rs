@@ -1,5 +1,5 @@
 //! The steps that make an epoch's files part of the lake, in the order that a crash at any point leaves it whole:
-//! files aside and synced; intent; names; folders synced; catalog; commit.
+//! files aside and synced; intent; names; folders synced; catalog; commit; files that it replaces removed.
 //!
 //! Nothing but this module and recovery changes the lake or the manifest, so that another target (object storage, where a
 //! commit is one put-if-absent) has one place to go.
@@ -17,6 +17,7 @@ use crate::catalog::{Catalog, Saved};
 use super::disk::Disk;
 use super::encode::Written;
 use super::manifest::{Manifest, NodeId, Record};
+use super::recover::unlink_all;
 
 /// Folders remembered as durable; more than a node writes to between two starts, and a few MiB.
 const DURABLE_FOLDERS_MAX: usize = 16 * 1024;
@@ -47,18 +48,29 @@ impl Failure {
     }
 }
 
+/// Files that take the place of committed ones, which may be none: then those just go.
+pub(super) struct Replacement {
+    /// Committed already; the last one of the files.
+    pub epoch: u64,
+    pub files: Vec<Staged>,
+    /// Committed files, relative to the data directory.
+    pub removes: Vec<String>,
+}
+
 /// Publishes epochs, one at a time.
 pub(super) struct Publisher {
     data_dir: PathBuf,
     disk: Disk,
     manifest: Manifest,
+    /// Files that are not part of the lake any more and could not be removed.
+    left_over: Vec<String>,
     /// Folders whose names are durable, with all that lie above them.
     durable: HashSet<PathBuf>,
 }
 
 impl Publisher {
     pub fn new(data_dir: PathBuf, disk: Disk, manifest: Manifest) -> Self {
-        Self { data_dir, disk, manifest, durable: HashSet::new() }
+        Self { data_dir, disk, manifest, left_over: Vec::new(), durable: HashSet::new() }
     }
 
     pub fn node(&self) -> NodeId {
@@ -72,8 +84,29 @@ impl Publisher {
 
     /// Makes `files`, written aside (and synced, unless `syncs_files`), the files of `epoch`. Says what of the catalog is durable by then.
     pub fn publish(&mut self, epoch: u64, files: &[Staged], catalog: &Catalog) -> Result<Saved, Failure> {
+        self.add(epoch, files, &[], catalog)
+    }
+
+    /// Puts files in the place of others. The new ones appear before the old ones go: a reader may see rows twice meanwhile, and misses
+    /// none.
+    pub fn replace(&mut self, replacement: &Replacement, catalog: &Catalog) -> Result<Saved, Failure> {
+        let Replacement { epoch, files, removes } = replacement;
+        let saved = self.add(*epoch, files, removes, catalog)?;
+        self.left_over.extend_from_slice(removes);
+        let gone: Vec<&str> = self.left_over.iter().map(String::as_str).collect();
+        match unlink_all(&self.data_dir, &gone, &self.manifest, &self.disk) {
+            Ok(()) => self.left_over.clear(),
+            // They are no part of the lake by now, so that nothing is undone: the next replacement tries again, and the next start.
+            Err(error) => tracing::error!(
+                "files that others took the place of are still there, so that readers see rows twice: {error}"
+            ),
+        }
+        Ok(saved)
+    }
+
+    fn add(&mut self, epoch: u64, files: &[Staged], removes: &[String], catalog: &Catalog) -> Result<Saved, Failure> {
         self.make_folders(files)?;
-        self.intend(epoch, files)?;
+        self.intend(epoch, files, removes)?;
         let mut placed = 0;
         let saved = self.place(files, &mut placed).and_then(|()| self.sync_folders(files)).and_then(|()| save(catalog));
         let committed = saved.map_err(Failure::Again).and_then(|saved| {
@@ -118,9 +151,9 @@ impl Publisher {
         Ok(())
     }
 
-    pub(super) fn intend(&mut self, epoch: u64, files: &[Staged]) -> Result<(), Failure> {
+    pub(super) fn intend(&mut self, epoch: u64, files: &[Staged], removes: &[String]) -> Result<(), Failure> {
         let adds = files.iter().map(|file| file.target.clone()).collect();
-        self.record(&Record::Intent { epoch, adds, removes: Vec::new() })
+        self.record(&Record::Intent { epoch, adds, removes: removes.to_vec() })
     }
 
     /// Gives the files their names, never over an existing one; `placed` counts them.

@@ -8,8 +8,9 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::disk::{Disk, sync_folder};
+use super::inventory::Inventory;
 use super::manifest::{Contents, Manifest, Record};
-use super::partition::epoch_of;
+use super::partition::FileName;
 use super::{LakeError, counted};
 
 /// What a data directory holds. Nothing in it was changed to find out.
@@ -98,7 +99,6 @@ struct Found {
 
 /// Walks through the lake and takes what it finds out of `missing` (paths relative to the data directory).
 fn walk(data_dir: &Path, manifest: Option<&Contents>, missing: &mut HashSet<PathBuf>) -> Result<Found, LakeError> {
-    let own_end = manifest.map(|manifest| format!("-{}.parquet", manifest.node));
     let mut own = HashSet::new();
     let mut newest = None;
     let mut folders = vec![PathBuf::from("lake")];
@@ -115,9 +115,10 @@ fn walk(data_dir: &Path, manifest: Option<&Contents>, missing: &mut HashSet<Path
             if entry.file_type().map_err(error)?.is_dir() {
                 folders.push(inside);
             } else if let Some(name) = entry.file_name().to_str().filter(|name| name.ends_with(".parquet")) {
-                newest = newest.max(Some(epoch_of(name).unwrap_or(0)));
+                let known = FileName::parse(name);
+                newest = newest.max(Some(known.map_or(0, |name| name.epoch)));
                 missing.remove(&inside);
-                if own_end.as_ref().is_some_and(|end| name.ends_with(&**end)) {
+                if known.is_some_and(|name| manifest.is_some_and(|manifest| manifest.node == name.node)) {
                     own.insert(inside);
                 }
             }
@@ -134,6 +135,7 @@ pub(super) struct Recovered {
     pub committed: u64,
     /// The last epoch that the manifest or a file name in the lake mentions, one that was taken back too; 0 if there is none.
     pub epoch_floor: u64,
+    pub inventory: Inventory,
 }
 
 /// Brings the data directory into order, in the order that crash safety needs (docs/FORMATS.md, "Recovery").
@@ -149,12 +151,13 @@ pub(super) fn recover(inspected: &Inspected) -> Result<Recovered, LakeError> {
     // Names that a killed process placed may not be durable yet, nor their folders: one call for all of them.
     disk.sync_whole()?;
 
-    let Review { removed, open, epoch: committed, .. } = review(inspected.records());
+    let Review { committed: files, removed, open, epoch: committed } = review(inspected.records());
     unlink_all(data_dir, &removed, &manifest, &disk)?;
     for (epoch, adds) in open {
         unlink_all(data_dir, &adds, &manifest, &disk)?;
-        let files = counted(adds.len() as u64, "file");
-        tracing::info!("rolled epoch {epoch} back: it was to add {files}, which had not been committed");
+        let count = counted(adds.len() as u64, "file");
+        let what = if epoch > committed { "epoch" } else { "a compaction up to epoch" };
+        tracing::info!("rolled {what} {epoch} back: it was to add {count}, which had not been committed");
         manifest.append(&Record::Abort { epoch }).map_err(|source| LakeError::Io {
             action: "write",
             path: manifest.path().to_owned(),
@@ -164,7 +167,8 @@ pub(super) fn recover(inspected: &Inspected) -> Result<Recovered, LakeError> {
     clear(&temporary)?;
     let in_manifest = inspected.records().iter().map(Record::epoch).max().unwrap_or(0);
     let epoch_floor = in_manifest.max(inspected.in_lake.unwrap_or(0));
-    Ok(Recovered { manifest, disk, committed, epoch_floor })
+    let inventory = files.into_iter().collect();
+    Ok(Recovered { manifest, disk, committed, epoch_floor, inventory })
 }
 
 fn make_folder(folder: &Path) -> Result<(), LakeError> {
@@ -225,7 +229,7 @@ fn review(records: &[Record]) -> Review<'_> {
 }
 
 /// Unlinks files of the lake, those that are there, and syncs their folders.
-fn unlink_all(data_dir: &Path, files: &[&str], manifest: &Manifest, disk: &Disk) -> Result<(), LakeError> {
+pub(super) fn unlink_all(data_dir: &Path, files: &[&str], manifest: &Manifest, disk: &Disk) -> Result<(), LakeError> {
     let mut folders = BTreeSet::new();
     for file in files {
         let path = in_lake(data_dir, file).ok_or_else(|| LakeError::ManifestPath {

@@ -121,6 +121,7 @@ impl Coordinator {
         match saved {
             Ok(saved) => {
                 self.count(&files);
+                self.take_stock(&files, &[]);
                 self.replay = Replay { steps: std::mem::take(&mut self.replay.steps), ..Replay::default() };
                 self.advance(epoch, Ok(saved));
                 Ok(())

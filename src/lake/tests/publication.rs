@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::catalog::Catalog;
 use crate::lake::disk::Disk;
 use crate::lake::manifest::{Contents, Manifest, Record};
-use crate::lake::publish::{Failure, Publisher, Staged};
+use crate::lake::partition::FileName;
+use crate::lake::publish::{Failure, Publisher, Replacement, Staged};
 use crate::lake::recover::inspect;
 use crate::lake::{LakeError, Part};
 
@@ -134,7 +135,7 @@ fn every_crash_image_of_a_publication_is_whole_after_a_start() {
             publisher.make_folders(&files).unwrap();
         }
         if reached >= 2 {
-            publisher.intend(20, &files).unwrap();
+            publisher.intend(20, &files, &[]).unwrap();
         }
         match reached {
             0..3 => {}
@@ -172,7 +173,7 @@ fn an_epoch_that_is_only_mentioned_is_not_committed() {
     assert_eq!((lake.committed(), lake.epoch_floor(), lake.progress().borrow().committed), (10, 20, 10));
     assert_eq!(home.metrics.epoch_committed.get(), 10);
     drop(lake);
-    fs::write(home.path("lake/b/0000000000030-0000-ff.parquet"), "not ours").unwrap();
+    fs::write(home.path("lake/b/0000000000030-0000-00000000000000ff.parquet"), "not ours").unwrap();
     let lake = home.open(1, 1).unwrap();
     assert_eq!((lake.committed(), lake.epoch_floor()), (10, 30));
     lake.submit(home.part(0, 31, &[(2, 2)]));
@@ -185,7 +186,7 @@ fn torn_commits_roll_back_and_whole_ones_do_not() {
     let home = Home::new();
     let (mut publisher, files) = staged(&home, 2);
     publisher.make_folders(&files).unwrap();
-    publisher.intend(20, &files).unwrap();
+    publisher.intend(20, &files, &[]).unwrap();
     publisher.place(&files, &mut 0).unwrap();
     let manifest = home.path("state/manifest");
     let before = fs::metadata(&manifest).unwrap().len() as usize;
@@ -218,6 +219,35 @@ fn removes_are_redone_after_their_commit_and_never_before() {
         drop(manifest);
         assert_eq!(after_start(&home), BTreeSet::from([if committed { new } else { old }]));
     }
+}
+
+#[test]
+fn a_file_takes_the_place_of_others_for_good() {
+    let home = Home::new();
+    let lake = home.open(1, 1).unwrap();
+    lake.submit(home.part(0, 10, &[(1, 1)]));
+    lake.submit(home.part(0, 11, &[(2, 2)]));
+    lake.finish(soon()).unwrap();
+    let before = home.files();
+    let removes: Vec<String> = before.iter().filter(|file| file.contains("/other/")).cloned().collect();
+    let [_, last] = &removes[..] else { panic!("{removes:?}") };
+    let (folder, name) = last.rsplit_once('/').unwrap();
+    let name = FileName { n: 1, first_epoch: 10, ..FileName::parse(name).unwrap() };
+    let target = format!("{folder}/{name}");
+
+    let recovered = home.recover();
+    let aside = home.path("tmp/compacted.part");
+    fs::copy(home.path(last), &aside).unwrap();
+    let files = vec![Staged { aside, target: target.clone(), written: Written { rows: 1, bytes: 4 } }];
+    let mut publisher = Publisher::new(home.folder.path().to_owned(), recovered.disk, recovered.manifest);
+    publisher.replace(&Replacement { epoch: 11, files, removes: removes.clone() }, &home.catalog).unwrap();
+    let mut expected: BTreeSet<String> = before.into_iter().filter(|file| !removes.contains(file)).collect();
+    expected.insert(target);
+    assert_eq!(home.files(), expected);
+    assert_eq!(after_start(&home), expected);
+    let recovered = home.recover();
+    assert_eq!((recovered.committed, recovered.epoch_floor), (11, 11));
+    assert_eq!(recovered.inventory, expected.iter().map(|file| &**file).collect());
 }
 
 #[test]
@@ -296,7 +326,7 @@ fn looking_at_a_lake_changes_nothing() {
     let home = Home::new();
     let (mut publisher, files) = staged(&home, 2);
     publisher.make_folders(&files).unwrap();
-    publisher.intend(20, &files).unwrap();
+    publisher.intend(20, &files, &[]).unwrap();
     publisher.place(&files[..1], &mut 0).unwrap();
     let manifest = home.path("state/manifest");
     fs::File::options().append(true).open(&manifest).unwrap().set_len(1_000).unwrap();
