@@ -307,7 +307,7 @@ impl Coordinator {
             let folder = folder(&input.table, input.day);
             let job = Job {
                 input: input.clone(),
-                origin: Origin { node, epoch: epoch.number },
+                origin: Origin { node, epoch: epoch.number, first_epoch: epoch.number },
                 aside: self.aside(epoch, index),
                 target: format!("{folder}/{}", FileName::new(epoch.number, epoch.n, node)),
                 sync,

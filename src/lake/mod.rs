@@ -7,6 +7,7 @@
 
 mod chunk;
 mod column;
+mod compact;
 mod coordinator;
 mod disk;
 mod encode;
