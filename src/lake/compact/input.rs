@@ -101,6 +101,24 @@ pub(super) struct Opened {
     day: i64,
 }
 
+/// What a file's footer says of its table.
+pub(super) fn bucket_and_measurement(path: &Path) -> Result<(String, String), MergeError> {
+    let read = || -> Result<_, String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| error.to_string())?;
+        let named =
+            |key| pair(metadata.metadata(), key).map(str::to_owned).ok_or_else(|| format!("its footer has no {key}"));
+        Ok((named("ringest.bucket")?, named("ringest.measurement")?))
+    };
+    read().map_err(|error| MergeError::input(path, format!("cannot be read: {error}")))
+}
+
+fn pair<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
+    let pairs = metadata.file_metadata().key_value_metadata();
+    pairs.into_iter().flatten().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref())
+}
+
 /// Bytes that `Opened::new` will take, about: known from the file's last bytes.
 pub(super) fn bytes_to_open(path: &Path) -> Result<usize, MergeError> {
     let length = || -> io::Result<u32> {
@@ -124,7 +142,8 @@ impl Opened {
         check_origin(plain.metadata(), name, partition.table).map_err(wrong)?;
         let schema = with_dictionaries(plain.schema(), partition.table).map_err(wrong)?;
         let parquet = Arc::clone(plain.metadata());
-        let used: Vec<usize> = (0..schema.fields().len()).filter(|column| *column < 2 || has_values(&parquet, *column)).collect();
+        let used: Vec<usize> =
+            (0..schema.fields().len()).filter(|column| *column < 2 || has_values(&parquet, *column)).collect();
         let layout = Layout::new(&schema, &used, partition.table);
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(&parquet), options().with_schema(Arc::new(schema)))
             .map_err(|error| unreadable(&error))?;
@@ -149,11 +168,7 @@ impl Opened {
 
 /// Whether the footer says what the file's name does, and what its folder does.
 fn check_origin(metadata: &ParquetMetaData, name: &FileName, table: &Table) -> Result<(), String> {
-    let pairs = metadata.file_metadata().key_value_metadata();
-    let pair = |key: &str| {
-        let pair = pairs.into_iter().flatten().find(|pair| pair.key == key);
-        pair.and_then(|pair| pair.value.as_deref())
-    };
+    let pair = |key| pair(metadata, key);
     let first_epoch = name.first_epoch.to_string();
     let said = [
         ("ringest.bucket", pair("ringest.bucket"), &*table.bucket.name),
@@ -165,7 +180,9 @@ fn check_origin(metadata: &ParquetMetaData, name: &FileName, table: &Table) -> R
     .map(|(key, found, expected)| (key, found.map(str::to_owned), expected.to_owned()));
     for (key, found, expected) in said {
         if found.as_deref() != Some(&*expected) {
-            return Err(format!("does not belong where it is: its footer says {found:?} for {key}, and its name or folder {expected:?}"));
+            return Err(format!(
+                "does not belong where it is: its footer says {found:?} for {key}, and its name or folder {expected:?}"
+            ));
         }
     }
     Ok(())
@@ -192,7 +209,8 @@ fn with_dictionaries(schema: &Schema, table: &Table) -> Result<Schema, String> {
             DataType::Utf8
         } else {
             let at = table.fields.from(ordinal).position(|known| *known.parquet == *name);
-            let at = at.ok_or_else(|| format!("has the column {name:?}, which its table has not, or not in this place"))?;
+            let at =
+                at.ok_or_else(|| format!("has the column {name:?}, which its table has not, or not in this place"))?;
             (tag, ordinal) = (tags.len(), ordinal + at + 1);
             data_type(table.fields[ordinal - 1].kind)
         };
@@ -200,7 +218,8 @@ fn with_dictionaries(schema: &Schema, table: &Table) -> Result<Schema, String> {
             return Err(format!("has the column {name:?} of type {}; its table has {expected}", field.data_type()));
         }
         if tag_at.is_some() {
-            *field = field.clone().with_data_type(DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)));
+            *field =
+                field.clone().with_data_type(DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)));
         }
     }
     Ok(Schema::new(fields))
@@ -247,7 +266,9 @@ fn pages_bytes(metadata: &ParquetMetaData, used: &[usize]) -> usize {
 fn row_bytes(metadata: &ParquetMetaData, used: &[usize], layout: &Layout) -> usize {
     let fixed = used.len() * 9 + layout.tags.len() * 4;
     let rows = metadata.file_metadata().num_rows().max(1) as u64;
-    let is_text = |column: &&usize| metadata.file_metadata().schema_descr().column(**column).physical_type() == Physical::BYTE_ARRAY;
+    let is_text = |column: &&usize| {
+        metadata.file_metadata().schema_descr().column(**column).physical_type() == Physical::BYTE_ARRAY
+    };
     let text = used.iter().filter(is_text).flat_map(|column| chunks(metadata, *column));
     let text: u64 = text.map(|chunk| chunk.uncompressed_size().max(0) as u64).sum();
     fixed + (text / rows) as usize
@@ -256,7 +277,8 @@ fn row_bytes(metadata: &ParquetMetaData, used: &[usize], layout: &Layout) -> usi
 impl Layout {
     /// `used`: the columns of the file that are read.
     fn new(schema: &Schema, used: &[usize], table: &Table) -> Self {
-        let named = |name: &str| used.iter().skip(2).position(|column| schema.field(*column).name() == name).map(|at| at + 2);
+        let named =
+            |name: &str| used.iter().skip(2).position(|column| schema.field(*column).name() == name).map(|at| at + 2);
         let tags = tag_order(table).into_iter().map(|tag| named(&table.tags[tag].parquet)).collect();
         let mut fields = Vec::new();
         let mut ordinal = 0;
@@ -265,7 +287,9 @@ impl Layout {
             if matches!(field.data_type(), DataType::Dictionary(..)) {
                 continue;
             }
-            let Some(skipped) = table.fields.from(ordinal).position(|known| *known.parquet == **field.name()) else { continue };
+            let Some(skipped) = table.fields.from(ordinal).position(|known| *known.parquet == **field.name()) else {
+                continue;
+            };
             fields.push(((ordinal + skipped) as u32, at));
             ordinal += skipped + 1;
         }
@@ -390,7 +414,8 @@ impl Tag {
             None => keys.values().to_vec(),
             Some(_) => keys.iter().map(|key| key.unwrap_or(-1)).collect(),
         };
-        let in_range = |key: &i32| usize::try_from(*key).map_or(*key == -1, |key| key < values.len() && values.is_valid(key));
+        let in_range =
+            |key: &i32| usize::try_from(*key).map_or(*key == -1, |key| key < values.len() && values.is_valid(key));
         if keys.iter().all(in_range) { Ok(Self { keys, values }) } else { Err("has a tag without a value".to_owned()) }
     }
 }

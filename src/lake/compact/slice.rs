@@ -59,8 +59,10 @@ impl Builder {
 
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
-        let presence = |column: &FieldColumn| if let Presence::Sparse(rows) = &column.presence { 4 * rows.capacity() } else { 0 };
-        let fields = self.fields.values().map(|column| size_of::<FieldColumn>() + column.values.bytes() + presence(column));
+        let presence =
+            |column: &FieldColumn| if let Presence::Sparse(rows) = &column.presence { 4 * rows.capacity() } else { 0 };
+        let fields =
+            self.fields.values().map(|column| size_of::<FieldColumn>() + column.values.bytes() + presence(column));
         let keys = 8 * self.pairs.capacity() + 4 * self.ends.capacity() + self.values_bytes;
         self.time.bytes() + self.series.bytes() + keys + fields.sum::<usize>()
     }
@@ -127,7 +129,9 @@ impl Builder {
 impl Interned {
     /// What comes next is numbered by this dictionary. Batches of one row group share theirs.
     fn follow(&mut self, dictionary: &StringArray) {
-        let is_same = |known: &StringArray| known.len() == dictionary.len() && known.value_data().as_ptr() == dictionary.value_data().as_ptr();
+        let is_same = |known: &StringArray| {
+            known.len() == dictionary.len() && known.value_data().as_ptr() == dictionary.value_data().as_ptr()
+        };
         if !self.dictionary.as_ref().is_some_and(is_same) {
             self.numbers.clear();
             self.numbers.resize(dictionary.len(), UNSEEN);
@@ -157,7 +161,8 @@ fn append(fields: &mut BTreeMap<u32, FieldColumn>, ordinal: u32, from: &ArrayRef
     if nulls.as_ref().is_some_and(|nulls| nulls.null_count() == rows.len()) {
         return;
     }
-    let column = fields.entry(ordinal).or_insert_with(|| FieldColumn { values: empty(from), presence: Presence::Dense });
+    let column =
+        fields.entry(ordinal).or_insert_with(|| FieldColumn { values: empty(from), presence: Presence::Dense });
     if matches!(column.presence, Presence::Dense) && (nulls.is_some() || column.values.len() != first as usize) {
         column.presence = Presence::Sparse((0..column.values.len() as u32).collect());
     }

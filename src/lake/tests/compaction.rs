@@ -129,10 +129,15 @@ fn merged_files_hold_what_the_model_says() {
             wide: seed % 2 == 0,
         };
         let day = random_day(seed, 1 + seed % 9, &mix);
-        for (slice_rows, batch_rows, file_bytes) in [(16, 5, 1 << 30), (64, 1, 6_000), (256 << 10, 8 << 10, 1 << 30), (100, 7, 1)] {
+        for (slice_rows, batch_rows, file_bytes) in
+            [(16, 5, 1 << 30), (64, 1, 6_000), (256 << 10, 8 << 10, 1 << 30), (100, 7, 1)]
+        {
             let merged = day.merge(limits(slice_rows, batch_rows, file_bytes)).unwrap();
             assert_eq!(merged.sources, day.sources.len());
-            day.check(&merged, &format!("seed {seed}, slices of {slice_rows}, batches of {batch_rows}, files of {file_bytes}"));
+            day.check(
+                &merged,
+                &format!("seed {seed}, slices of {slice_rows}, batches of {batch_rows}, files of {file_bytes}"),
+            );
         }
     }
 }
@@ -141,7 +146,7 @@ fn merged_files_hold_what_the_model_says() {
 fn merged_files_have_many_row_groups_and_say_what_they_are() {
     let mix = Mix { rows: 30_000, series: 70, times: 5_000_000, absent: 20, wide: false };
     let day = random_day(77, 4, &mix);
-    let merged = day.merge(limits(9_000, 500, 300 << 10)).unwrap();
+    let merged = day.merge(limits(9_000, 500, 40 << 10)).unwrap();
     day.check(&merged, "many rows");
     assert!(merged.files.len() > 1, "{:?}", merged.files);
     for (path, _) in &merged.files {
@@ -214,7 +219,10 @@ fn files_that_do_not_fit_into_memory_together_are_left_for_later_by_whole_epochs
             Ok(merged) => {
                 day.check(&merged, &format!("in {kib} KiB"));
                 assert!(merged.sources >= 2);
-                let parted = day.sources.get(merged.sources).is_some_and(|next| next.name.epoch == day.sources[merged.sources - 1].name.epoch);
+                let parted = day
+                    .sources
+                    .get(merged.sources)
+                    .is_some_and(|next| next.name.epoch == day.sources[merged.sources - 1].name.epoch);
                 assert!(!parted, "files of one epoch stay together");
                 sizes.push(merged.sources);
             }
@@ -237,9 +245,9 @@ fn a_file_that_is_not_what_its_name_promises_stops_a_merge_and_is_named() {
         let MergeError::Input { path, .. } = &error else { panic!("{error}") };
         assert_eq!(*path, day.sources[2].path);
         assert!(error.to_string().contains(expected), "{error}");
-        let aside = std::fs::read_dir(day.folder.path()).unwrap().filter(|entry| {
-            entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".part")
-        });
+        let aside = std::fs::read_dir(day.folder.path())
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".part"));
         assert_eq!(aside.count(), 0, "nothing is left");
     };
     check(&|day| day.sources[2].name.epoch = 5, "its footer says Some(\"102\") for ringest.epoch");
@@ -302,7 +310,10 @@ fn wide_tables_and_long_strings_are_merged_in_bounded_memory() {
         let row = |row: i64| Row {
             tags: BTreeMap::from([(0, format!("{}", row % 3))]),
             time: row * 10 + file,
-            fields: (0..5_000).filter(|field| file % 2 == 0 || field % 50 == 7).map(|field| (field, Value::Float(row as f64))).collect(),
+            fields: (0..5_000)
+                .filter(|field| file % 2 == 0 || field % 50 == 7)
+                .map(|field| (field, Value::Float(row as f64)))
+                .collect(),
         };
         let rows: Vec<Row> = (0..60).map(row).collect();
         let path = day.folder.path().join(name(file as u64, 0).to_string());

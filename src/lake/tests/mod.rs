@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod compaction;
+mod exchange;
 mod files;
 mod home;
 mod publication;
