@@ -181,7 +181,7 @@ mod tests {
             String::from_utf8_lossy(&request[..filled]).into_owned()
         });
         let result = post(&NodeArgs { url, token_file: None, ca: SYSTEM_CERTIFICATES.into() }, "/api/flush");
-        assert!(node.join().unwrap().starts_with("POST {path} HTTP/1.1\r\n"));
+        assert!(node.join().unwrap().starts_with("POST /api/flush HTTP/1.1\r\n"));
         result.map_err(|error| error.to_string())
     }
 
