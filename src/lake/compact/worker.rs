@@ -1,6 +1,7 @@
 //! The thread that compacts: after commits it looks at the partitions that were written to, and at those whose day has closed meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ const LATE_MS: u64 = 6 * 3_600_000;
 /// What failed is tried again after so long, or when somebody asks.
 const RETRY_MS: u64 = 3_600_000;
 /// What found no memory or no room on the disk, after so long.
-const BUSY_MS: u64 = 60_000;
+const BUSY_MS: u64 = 5 * 60_000;
 /// Between two looks at the clock, which may be set.
 const TICK: Duration = Duration::from_secs(10);
 /// Between two looks whether the lake is busy, and how long compaction steps back for it.
@@ -82,6 +83,8 @@ pub(in super::super) struct Worker {
     due: BTreeMap<Box<str>, u64>,
     /// Folders that are left alone until then, for what went wrong.
     failed: BTreeMap<Box<str>, u64>,
+    /// The folder that was looked at last.
+    last: Box<str>,
     /// By folder: sizes of its small files, which do not change.
     sizes: BTreeMap<Box<str>, Vec<Sized>>,
 }
@@ -94,7 +97,7 @@ impl Worker {
             touched.extend(inventory.folders().map(|(folder, _)| Box::from(folder)));
         }
         let (due, failed, sizes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { around, exchange, orders, due, failed, sizes }
+        Self { around, exchange, orders, due, failed, last: Box::default(), sizes }
     }
 
     /// Works until the lake ends.
@@ -131,6 +134,25 @@ impl Worker {
 
     /// Looks at every partition that may have something to merge, and merges it. Also why some could not be.
     fn pass(&mut self, extent: Extent) -> (Compacted, Vec<String>) {
+        let mut folders = self.folders(extent);
+        let (mut compacted, mut failures) = (Compacted::default(), Vec::new());
+        while let Some(folder) = self.next_of(&mut folders) {
+            if self.is_stopped() {
+                break;
+            }
+            if let Err(error) = self.partition(&folder, extent, &mut compacted) {
+                failures.extend(self.failed(&folder, &error));
+            }
+            // Whoever asks for more is not kept waiting; what is left is looked at soon.
+            if extent == Extent::Due && !self.orders.is_empty() {
+                self.around.touched.folders.lock().unwrap_or_else(PoisonError::into_inner).append(&mut folders);
+            }
+        }
+        (compacted, failures)
+    }
+
+    /// Where something may be to do.
+    fn folders(&mut self, extent: Extent) -> BTreeSet<Box<str>> {
         let now = self.around.clock.now_ms();
         let mut folders = self.around.touched.take();
         folders.extend(self.due.iter().filter(|(_, due)| **due <= now).map(|(folder, _)| folder.clone()));
@@ -140,17 +162,16 @@ impl Worker {
             folders
                 .extend(inventory.folders().filter(|(_, files)| files.len() > 1).map(|(folder, _)| Box::from(folder)));
         }
-        let (mut compacted, mut failures) = (Compacted::default(), Vec::new());
-        for folder in folders {
-            if self.is_stopped() {
-                break;
-            }
-            let result = self.partition(&folder, extent, &mut compacted);
-            if let Err(error) = result {
-                failures.extend(self.failed(&folder, &error));
-            }
-        }
-        (compacted, failures)
+        folders
+    }
+
+    /// Takes the folder behind the last one that was looked at, round and round, so that each has its turn.
+    fn next_of(&mut self, folders: &mut BTreeSet<Box<str>>) -> Option<Box<str>> {
+        let behind = (Bound::Excluded(&*self.last), Bound::Unbounded);
+        let folder = folders.range::<str, _>(behind).next().or(folders.first())?.clone();
+        folders.remove(&folder);
+        self.last = folder.clone();
+        Some(folder)
     }
 
     /// Remembers not to try again at once. The sentence, unless there is nothing wrong.
