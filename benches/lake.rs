@@ -34,7 +34,7 @@ impl Node {
         let budget = Budget::new(8 << 30);
         let catalog = Arc::new(Catalog::open(&state, 0).unwrap());
         let inspected = lake::inspect(dir.path()).unwrap();
-        let options = Options { threads: 1, shards: 1 };
+        let options = Options::new(1, 1);
         let metrics = Metrics::new(&budget);
         let on_commit = Box::new(|_, _| {});
         let lake =

@@ -18,7 +18,7 @@ TYPES = {
     "string": pyarrow.string(),
 }
 TIME_COLUMNS = ["time", "time_ns_rem"]
-FILE_NAME = re.compile(r"(\d{13})-(\d{4})-([^-/]+)\.parquet")
+FILE_NAME = re.compile(r"(\d{13})-(\d{4})-([^-/]+?)(?:-(\d{13}))?\.parquet")
 DAY_FOLDER = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 EPOCH_START = datetime.date(1970, 1, 1)
 DAY_NS = 86_400 * 10**9
@@ -41,7 +41,7 @@ class File:
     def __init__(self, path):
         self.path = path
         name, day = FILE_NAME.fullmatch(path.name), DAY_FOLDER.fullmatch(path.parent.name)
-        need(name and day, path, "not named day=YYYY-MM-DD/<epoch>-<n>-<node>.parquet")
+        need(name and day, path, "not named day=YYYY-MM-DD/<epoch>-<n>-<node>[-<first epoch>].parquet")
         self.day = day.group(1)
         self.parquet = pyarrow.parquet.ParquetFile(path)
         metadata = {key.decode(): value.decode() for key, value in (self.parquet.metadata.metadata or {}).items()}
@@ -50,6 +50,9 @@ class File:
             need(f"ringest.{key}" in metadata, path, f"no ringest.{key} in the footer")
         need(metadata["ringest.epoch"] == str(int(name.group(1))), path, "name and footer disagree about the epoch")
         need(metadata["ringest.node"] == name.group(3), path, "name and footer disagree about the node")
+        first = metadata.get("ringest.first_epoch")
+        need(first == (name.group(4) and str(int(name.group(4)))), path, "name and footer disagree about the first epoch")
+        need(first is None or int(first) < int(name.group(1)), path, "the first epoch is not below the last")
         self.order = (int(name.group(1)), int(name.group(2)))
         self.bucket, self.measurement = metadata["ringest.bucket"], metadata["ringest.measurement"]
         self.tags = json.loads(metadata["ringest.tags"])

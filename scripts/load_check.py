@@ -1,4 +1,5 @@
-"""Loads line protocol into a node and compares what the lake holds with an independent reading of the same bytes, value by value.
+"""Loads line protocol into a node and compares what the lake holds with an independent reading of the same bytes, value by value, before
+and after its files are merged.
 
     python scripts/load_check.py BINARY INPUT...     INPUT: a file (.lp, .lp.gz), cpu, devops or iot (made by `BINARY generate`), edge, life
                                                      (columns born later, late data: a flush after each body) or groups (several row groups)
@@ -194,6 +195,13 @@ def compare(node, given, bucket):
         print(f"{given.name}: five readers skip the row groups that a condition excludes: {', '.join(skipped)}")
 
 
+def need_one_file_a_day(node, bucket):
+    """What is loaded here is far below the size of one file."""
+    days = [day for day in (node.lake / bucket).glob("*/*") if len(list(day.iterdir())) != 1]
+    if days:
+        raise SystemExit(f"not merged into one file: {days}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
@@ -214,6 +222,12 @@ def main():
         peak = node.peak_resident_bytes()
         for index, given in enumerate(inputs):
             compare(node, given, f"check{index}")
+        idle = node.cpu_seconds()
+        node.compact()
+        print(f"merged, in {node.cpu_seconds() - idle:.2f} CPU-seconds:")
+        for index, given in enumerate(inputs):
+            compare(node, given, f"check{index}")
+            need_one_file_a_day(node, f"check{index}")
     lines = sum(given.lines for given in inputs)
     rate = lines / cpu if cpu else float("inf")
     print(f"{lines} lines in {elapsed:.2f} s, {cpu:.2f} CPU-seconds of the server: {rate:,.0f} lines per CPU-second; {peak / 2**20:.0f} MiB at most")

@@ -31,6 +31,9 @@ class Node:
         self.port = free_port()
         self.log = pathlib.Path(self.folder.name) / "log"
         retention = ["--default-retention", "inf"] if keep_points_of_any_age else []
+        # Scripts look at files: those that are not about compaction keep each as it was written.
+        merges = any(str(option).startswith("--compaction") for option in options)
+        retention += [] if merges else ["--compaction", "off"]
         arguments = ["serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data_dir, *retention, *options]
         # Variables of the caller's own node must not reach this one.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGEST_")}
@@ -76,6 +79,9 @@ class Node:
 
     def flush(self):
         Client(self).post("/api/flush", b"")
+
+    def compact(self):
+        Client(self).post("/api/compact", b"")
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()

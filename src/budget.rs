@@ -24,10 +24,12 @@ pub enum Consumer {
     Tls,
     /// Refused lines that wait to be written to a file, for buckets that keep them.
     Rejects,
+    /// What the merge of the lake's files holds: parts of its inputs, and the rows that wait to be written.
+    Compaction,
 }
 
 impl Consumer {
-    pub const ALL: [Consumer; 9] = [
+    pub const ALL: [Consumer; 10] = [
         Self::Bodies,
         Self::OpenTables,
         Self::SealedParts,
@@ -37,6 +39,7 @@ impl Consumer {
         Self::KeptSeries,
         Self::Tls,
         Self::Rejects,
+        Self::Compaction,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Consumer {
             Self::KeptSeries => "kept_series",
             Self::Tls => "tls",
             Self::Rejects => "rejects",
+            Self::Compaction => "compaction",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: what the binary offers, and the exit codes.
 
-mod flush;
+mod ask;
+mod compact;
 mod generate;
 mod token;
 mod wal;
@@ -41,7 +42,9 @@ enum Commands {
     #[command(after_help = SOURCES)]
     CheckConfig(ServeArgs),
     /// Have a running node publish everything that it has acknowledged, and wait until that is done.
-    Flush(flush::FlushArgs),
+    Flush(ask::NodeArgs),
+    /// Merge the files of the lake, as few as possible for each table and day: by a running node, or in a data directory without one.
+    Compact(compact::CompactArgs),
     /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
     Generate(generate::GenerateArgs),
     /// Make, list and revoke the tokens that a node with auth = required asks for.
@@ -83,7 +86,8 @@ fn run_with(args: Vec<OsString>, early: &EarlyHangups) -> ExitCode {
             let _ = io::stdout().write_all(loaded.to_toml().as_bytes());
             ExitCode::SUCCESS
         }),
-        Commands::Flush(args) => done(flush::run(&args)),
+        Commands::Flush(args) => done(ask::post(&args, "/api/flush").map(drop)),
+        Commands::Compact(args) => done(compact::run(&args)),
         Commands::Generate(args) => done(generate::run(&args)),
         Commands::Token(command) => done(token::run(&command)),
         Commands::Wal(command) => done(wal::run(&command)),

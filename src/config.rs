@@ -43,6 +43,22 @@ impl Durability {
     }
 }
 
+/// Whether files of the lake are merged without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    Off,
+    Auto,
+}
+
+impl Compaction {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// Whether a request has to say who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
@@ -329,6 +345,16 @@ options! {
         default: DefaultValue::Fixed("10s"),
         parse: |text| value::duration(text, Duration::from_millis(100), 24 * HOUR),
         show: value::show_duration,
+    };
+
+    /// Whether small files are merged as they gather and when a day is over (auto), or only when `ringest compact` asks (off).
+    compaction: Compaction = Setting {
+        key: "compaction",
+        placeholder: "auto|off",
+        accepts: "auto or off",
+        default: DefaultValue::Fixed("auto"),
+        parse: value::compaction,
+        show: |compaction| compaction.name().to_owned(),
     };
 
     /// Size of the open tables, all shards together, at which a flush starts before its time; at most a quarter of memory-limit.

@@ -72,6 +72,18 @@ pub struct Metrics {
     pub rows_written: Counter,
     /// Failed attempts to publish an epoch.
     pub publish_failures: Counter,
+    /// Merges of files that took the place of others; and attempts that failed.
+    pub compactions: Counter,
+    pub compaction_failures: Counter,
+    pub compaction_files_read: Counter,
+    pub compaction_files_written: Counter,
+    pub compaction_bytes_read: Counter,
+    pub compaction_bytes_written: Counter,
+    /// Rows that became part of another one of the same point.
+    pub compaction_rows_joined: Counter,
+    pub compaction_seconds: Counter<f64, AtomicU64>,
+    /// 1 while files are merged.
+    pub compaction_running: Gauge,
     /// The newest epoch whose files are committed.
     pub epoch_committed: Gauge,
     /// Groups written to the log, each by one synced write.
@@ -116,6 +128,15 @@ impl Metrics {
             file_bytes_written: Counter::default(),
             rows_written: Counter::default(),
             publish_failures: Counter::default(),
+            compactions: Counter::default(),
+            compaction_failures: Counter::default(),
+            compaction_files_read: Counter::default(),
+            compaction_files_written: Counter::default(),
+            compaction_bytes_read: Counter::default(),
+            compaction_bytes_written: Counter::default(),
+            compaction_rows_joined: Counter::default(),
+            compaction_seconds: Counter::default(),
+            compaction_running: Gauge::default(),
             epoch_committed: Gauge::default(),
             log_groups: Counter::default(),
             log_records: Counter::default(),
@@ -180,10 +201,26 @@ impl Metrics {
         registry.register("rows_written", "Rows in published Parquet files", metrics.rows_written.clone());
         registry.register("publish_failures", "Failed attempts to publish an epoch", metrics.publish_failures.clone());
         registry.register("epoch_committed", "Newest committed epoch", metrics.epoch_committed.clone());
+        metrics.register_compaction(&mut registry);
         metrics.register_log(&mut registry);
         registry.register("acknowledgement", "What a 204 promises, as a label", metrics.durability.clone());
         registry.register_collector(Box::new(Memory { budget: Arc::clone(budget) }));
         Arc::new(Self { registry, ..metrics })
+    }
+
+    fn register_compaction(&self, registry: &mut Registry) {
+        let mut add = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        add("compactions", "Merges of files that took the place of others", &self.compactions);
+        add("compaction_failures", "Merges that failed; their files stay as they are", &self.compaction_failures);
+        add("compaction_files_read", "Files that were merged", &self.compaction_files_read);
+        add("compaction_files_written", "Files that took their place", &self.compaction_files_written);
+        add("compaction_rows_joined", "Rows that joined another one of the same point", &self.compaction_rows_joined);
+        let (read, written) = (self.compaction_bytes_read.clone(), self.compaction_bytes_written.clone());
+        registry.register_with_unit("compaction_read", "Bytes of files that were merged", Unit::Bytes, read);
+        registry.register_with_unit("compaction_written", "Bytes of files that took their place", Unit::Bytes, written);
+        let seconds = self.compaction_seconds.clone();
+        registry.register_with_unit("compaction", "Time that merges took, waits included", Unit::Seconds, seconds);
+        registry.register("compaction_running", "1 while files are merged", self.compaction_running.clone());
     }
 
     fn register_log(&self, registry: &mut Registry) {

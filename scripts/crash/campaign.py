@@ -32,6 +32,7 @@ ENDINGS = {
     "early, silent": 8,
     "on ready": 6,
     "flush": 12,
+    "compaction": 14,
     "publication": 20,
     "publication in recovery": 14,
     "log files": 8,
@@ -178,6 +179,10 @@ class Campaign:
         if ending == "flush":
             life.begin_flush()
             time.sleep(self.rng.uniform(0, 0.03))
+        elif ending == "compaction":
+            if life.knows("compaction"):
+                life.begin_compaction()
+            time.sleep(self.rng.random() ** 2 * 0.5)
         elif ending in ("publication", "log files"):
             life.watch("wal" if ending == "log files" else self.rng.choice(["tmp", "manifest", "commit"]), 3.0)
             self.hesitate(0.005)
@@ -209,6 +214,9 @@ class Campaign:
                 self.stage.wait_until_quiet()
             if self.rng.random() < 0.5:
                 life.publish()
+            if life.knows("compaction") and self.rng.random() < 0.3:
+                life.begin_compaction()
+                life.sleep(self.rng.uniform(0, 1))
             life.stop()
         finally:
             self.stage.close()
@@ -224,6 +232,7 @@ class Campaign:
             self.stage.wait_until_quiet()
             self.probe(life)
             life.publish()
+            life.compact()
             life.need_healthy()
             life.stop()
         finally:
@@ -285,7 +294,7 @@ class Campaign:
 
     def summary(self):
         requested = ", ".join(f"{count} {'unanswered' if status == 0 else status}" for status, count in sorted(self.answers.items()))
-        killed = ", ".join(f"{self.killed_in[what]} in {what}" for what in ("recovery", "flush", "publication"))
+        killed = ", ".join(f"{self.killed_in[what]} in {what}" for what in ("recovery", "flush", "publication", "compaction"))
         return f"crash campaign, seed {self.args.seed}: {self.kills} kills ({killed}) in {self.lives} lives; requests: {requested}; {self.points} points checked; no promise broken"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -28,6 +29,7 @@ CHOICES = {
     "wal-size-limit": ["128MiB", "192MiB", "512MiB", "2GiB"],
     "durability": ["sync", "sync", "write"],
     "simd": ["auto", "portable"],
+    "compaction": ["auto", "auto", "off"],
 }
 
 
@@ -79,10 +81,11 @@ class Life:
         command = [binary.path, "serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log-format", "json", *options]
         with open(log, "wb") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=file, env=environment())
+        self.options = binary.options
         self.began = time.monotonic()
         self.port = None
         self.was_ready = False
-        self.flush = None
+        self.flush = self.compaction = None
         self.stopping = False
 
     def __str__(self):
@@ -150,12 +153,25 @@ class Life:
 
     def publish(self):
         """POST /api/flush, and wait for it."""
-        flush = Flush(self.port)
+        flush = Order(self.port, "/api/flush")
         flush.join(FLUSH_SECONDS_MAX)
         self.need(flush.status == 204, f"POST /api/flush is answered {flush.status or 'not at all'}")
 
+    def knows(self, option):
+        return option in self.options
+
+    def compact(self):
+        """POST /api/compact, and wait for it, where the binary has it."""
+        if self.knows("compaction"):
+            self.begin_compaction()
+            self.compaction.join(FLUSH_SECONDS_MAX)
+            self.need(self.compaction.status == 200, f"POST /api/compact is answered {self.compaction.status or 'not at all'}")
+
     def begin_flush(self):
-        self.flush = Flush(self.port)
+        self.flush = Order(self.port, "/api/flush")
+
+    def begin_compaction(self):
+        self.compaction = Order(self.port, "/api/compact")
 
     def begin_stop(self):
         self.stopping = True
@@ -181,7 +197,9 @@ class Life:
         self.need(code in (0, -with_signal, -signal.SIGTERM), f"the node ended by itself with {code}")
         record = manifest.read(self.data_dir / "state" / "manifest")
         publishing = bool(record.intended) or record.torn or any_file(self.data_dir / "tmp")
-        return {"recovery": not self.was_ready, "flush": flushing, "publication": publishing}
+        compacting = self.compaction is not None and self.compaction.status is None
+        compacting = compacting or any(pathlib.Path(self.data_dir / "tmp").glob("compaction-*"))
+        return {"recovery": not self.was_ready, "flush": flushing, "publication": publishing, "compaction": compacting}
 
     def stop(self):
         """A clean stop: everything is published after it."""
@@ -225,12 +243,12 @@ class Life:
             return None
 
 
-class Flush(threading.Thread):
-    """POST /api/flush in the background."""
+class Order(threading.Thread):
+    """A POST without a body in the background."""
 
-    def __init__(self, port):
+    def __init__(self, port, path):
         super().__init__(daemon=True)
-        self.port = port
+        self.port, self.path = port, path
         # None while it is under way; 0 when the connection died.
         self.status = None
         self.start()
@@ -238,7 +256,7 @@ class Flush(threading.Thread):
     def run(self):
         try:
             client = connection.Connection(self.port, FLUSH_SECONDS_MAX)
-            self.status = client.exchange(connection.post("/api/flush", b""))[0]
+            self.status = client.exchange(connection.post(self.path, b""))[0]
             client.close()
         except (OSError, connection.Dead):
             self.status = 0

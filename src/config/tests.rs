@@ -26,6 +26,7 @@ const SAMPLES: &[(&str, [&str; 3])] = &[
     ("shards", ["11", "12", "13"]),
     ("lake-threads", ["11", "12", "13"]),
     ("flush-interval", ["1s", "2s", "3s"]),
+    ("compaction", ["off", "auto", "off"]),
     ("flush-size", ["1MiB", "2MiB", "3MiB"]),
     ("max-body-size", ["1MB", "2MB", "3MB"]),
     ("default-retention", ["1h", "2h", "inf"]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::report::nearest;
-use super::{Auth, Durability, LogFormat, Simd};
+use super::{Auth, Compaction, Durability, LogFormat, Simd};
 
 pub const KIB: usize = 1 << 10;
 pub const MIB: usize = 1 << 20;
@@ -146,6 +146,10 @@ pub fn bucket_retention(text: &str) -> Result<Option<Duration>, Fault> {
 
 pub fn show_retention(retention: &Option<Duration>) -> String {
     retention.as_ref().map_or_else(|| "inf".to_owned(), show_duration)
+}
+
+pub fn compaction(text: &str) -> Result<Compaction, Fault> {
+    choice(text, &["auto", "off"]).map(|name| if name == "auto" { Compaction::Auto } else { Compaction::Off })
 }
 
 pub fn durability(text: &str) -> Result<Durability, Fault> {

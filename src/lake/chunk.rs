@@ -35,10 +35,32 @@ const HELD_MAX: usize = 4 << 20;
 const SPARE_MAX: usize = 2 << 20;
 /// Buffers that are kept.
 const SPARES: usize = 8;
-/// zstd level of a flush: stronger levels belong to compaction.
-const ZSTD_LEVEL: i32 = 1;
-/// What a zstd context takes at that level, and the file's buffer.
-const CONTEXT_BYTES: usize = 2 << 20;
+/// How much time compression may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Rows wait in memory until they are written.
+    Flush,
+    /// Nobody waits.
+    Compaction,
+}
+
+impl Level {
+    /// Of zstd.
+    const fn zstd(self) -> i32 {
+        match self {
+            Self::Flush => 1,
+            Self::Compaction => 3,
+        }
+    }
+
+    /// What a zstd context takes, and the file's buffer.
+    const fn context_bytes(self) -> usize {
+        match self {
+            Self::Flush => 2 << 20,
+            Self::Compaction => 4 << 20,
+        }
+    }
+}
 
 /// The rows of a chunk.
 #[derive(Clone, Copy)]
@@ -60,6 +82,7 @@ pub(super) struct ChunkWriter<'a> {
     file: TrackedWrite<File>,
     footer: Footer,
     zstd: zstd::bulk::Compressor<'static>,
+    level: Level,
     open: Open,
     /// For one compressed page.
     packed: Vec<u8>,
@@ -87,13 +110,14 @@ struct Open {
 }
 
 impl<'a> ChunkWriter<'a> {
-    pub fn new(file: File, footer: Footer, memory: &'a mut Reservation) -> io::Result<Self> {
+    pub fn new(file: File, footer: Footer, level: Level, memory: &'a mut Reservation) -> io::Result<Self> {
         let mut file = TrackedWrite::new(file);
         file.write_all(&MAGIC)?;
         Ok(Self {
             file,
             footer,
-            zstd: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
+            zstd: zstd::bulk::Compressor::new(level.zstd())?,
+            level,
             open: Open::default(),
             packed: Vec::new(),
             spare: Vec::new(),
@@ -106,6 +130,13 @@ impl<'a> ChunkWriter<'a> {
     pub fn set_base(&mut self, base: usize) {
         self.base = base;
         self.account(self.packed.capacity());
+    }
+
+    /// Bytes of the file so far, with its footer, about.
+    pub fn bytes(&self) -> usize {
+        /// Metadata takes so many times the room in memory.
+        const PACKED: usize = 4;
+        self.file.bytes_written() + self.footer.bytes() / PACKED
     }
 
     pub fn end_row_group(&mut self, rows: usize) -> io::Result<()> {
@@ -125,7 +156,7 @@ impl<'a> ChunkWriter<'a> {
     /// Makes the share what is held; `packed`: compressed bytes.
     fn account(&mut self, packed: usize) {
         let spare: usize = self.spare.iter().map(Vec::capacity).sum();
-        let own = self.open.held_bytes + packed + spare + CONTEXT_BYTES;
+        let own = self.open.held_bytes + packed + spare + self.level.context_bytes();
         self.memory.set(self.base + own + self.footer.bytes());
     }
 

@@ -18,6 +18,7 @@ use crate::catalog::{Catalog, Saved, Table};
 use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
+use super::compact::{Order, Touched};
 use super::encode::Origin;
 use super::inventory::Inventory;
 use super::job::{Job, JobError, TableDay};
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     pub backlog: Arc<Backlog>,
     /// Changed by the coordinator alone, after each commit.
     pub inventory: Arc<Mutex<Inventory>>,
+    /// Where compaction learns which folders have new files; `None`: it does not want to know.
+    pub touched: Option<(Arc<Touched>, Sender<Order>)>,
     pub progress: watch::Sender<Progress>,
     pub on_commit: OnCommit,
 }
@@ -307,7 +310,7 @@ impl Coordinator {
             let folder = folder(&input.table, input.day);
             let job = Job {
                 input: input.clone(),
-                origin: Origin { node, epoch: epoch.number },
+                origin: Origin { node, epoch: epoch.number, first_epoch: epoch.number },
                 aside: self.aside(epoch, index),
                 target: format!("{folder}/{}", FileName::new(epoch.number, epoch.n, node)),
                 sync,
@@ -405,6 +408,12 @@ impl Coordinator {
         let mut inventory = self.inventory();
         removes.iter().for_each(|path| inventory.remove(path));
         files.iter().for_each(|file| inventory.add(&file.target));
+        drop(inventory);
+        // What takes the place of other files was decided there.
+        if let Some((touched, orders)) = self.shared.touched.as_ref().filter(|_| removes.is_empty()) {
+            touched.add(files.iter().map(|file| &*file.target));
+            let _ = orders.send(Order::Look);
+        }
     }
 
     fn count(&self, files: &[Staged]) {

@@ -15,7 +15,7 @@ use crate::budget::Reservation;
 use crate::catalog::{FieldType, Table};
 use crate::table::{Booleans, Floats, Integers, Strings, Values};
 
-use super::chunk::{ChunkWriter, Shape};
+use super::chunk::{ChunkWriter, Level, Shape};
 use super::column::{self, IntegerKind};
 use super::footer::{Footer, io_error};
 use super::gather::{Filled, Gather, Plan};
@@ -28,6 +28,9 @@ use super::sort::{GROUP_ROWS, Sorted};
 /// is there.
 const COLUMN_ROW_BYTES: usize = 32;
 
+/// The footer's key for the first epoch of a compacted file.
+pub(super) const FIRST_EPOCH: &str = "ringest.first_epoch";
+
 const CREATED_BY: &str = concat!("ringest version ", env!("CARGO_PKG_VERSION"));
 
 /// What a file says about its origin.
@@ -35,6 +38,8 @@ const CREATED_BY: &str = concat!("ringest version ", env!("CARGO_PKG_VERSION"));
 pub(super) struct Origin {
     pub node: NodeId,
     pub epoch: u64,
+    /// The first epoch with rows in the file; `epoch` unless the file is compacted.
+    pub first_epoch: u64,
 }
 
 /// What a job needs to write a file.
@@ -72,7 +77,7 @@ fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Wri
     // While sorting: the time and the source of each row, and the order of the series.
     memory.set(rows * 24 + SeriesOrder::bytes_to_sort(input.parts));
     let sorted = Sorted::new(input.parts, input.table);
-    memory.set(sorted.bytes() + sorted.rows().min(GROUP_ROWS) * COLUMN_ROW_BYTES);
+    memory.set(bytes_to_encode(&sorted));
 
     let file = encode(input, &sorted, File::create(input.path)?, memory)?;
     if input.sync {
@@ -82,23 +87,55 @@ fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Wri
 }
 
 fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservation) -> io::Result<File> {
-    let footer = Footer::new(leaves(input.table)?, sorting(input.table))?;
-    let gather = Gather::new(input.parts, sorted);
-    let plans: Vec<Plan<'_>> = (0..input.table.fields.len() as u32).map(|ordinal| gather.plan(ordinal)).collect();
-    let held = memory.bytes() + plans.iter().map(|plan| size_of::<Plan<'_>>() + plan.bytes()).sum::<usize>();
-    let mut encoder = Encoder {
-        input,
-        sorted,
-        gather,
-        plans,
-        chunks: ChunkWriter::new(file, footer, memory)?,
-        scratch: Scratch::default(),
-    };
-    for rows in encoder.gather.row_groups() {
-        encoder.chunks.set_base(held + encoder.gather.bytes());
-        encoder.row_group(rows)?;
+    let held = memory.bytes();
+    let mut writer = FileWriter::new(file, input.table, Level::Flush, memory)?;
+    writer.append(input.parts, sorted, held)?;
+    writer.finish(&input.origin)
+}
+
+/// Bytes that encoding takes while it holds a row group of a sorted slice, pages and plans aside.
+pub(super) fn bytes_to_encode(sorted: &Sorted) -> usize {
+    sorted.bytes() + sorted.rows().min(GROUP_ROWS) * COLUMN_ROW_BYTES
+}
+
+/// A file that is being written, slice by slice; each slice lies behind the one before and begins a row group.
+pub(super) struct FileWriter<'a> {
+    table: &'a Table,
+    chunks: ChunkWriter<'a>,
+    scratch: Scratch,
+}
+
+impl<'a> FileWriter<'a> {
+    /// `memory` follows what is held.
+    pub fn new(file: File, table: &'a Table, level: Level, memory: &'a mut Reservation) -> io::Result<Self> {
+        let footer = Footer::new(leaves(table)?, sorting(table))?;
+        let chunks = ChunkWriter::new(file, footer, level, memory)?;
+        Ok(Self { table, chunks, scratch: Scratch::default() })
     }
-    encoder.chunks.finish(CREATED_BY, &pairs(input))
+
+    /// Appends the rows of `parts` in this order, as row groups. `held`: bytes of the slice, which `memory` covers too.
+    pub fn append(&mut self, parts: &[Arc<DayPart>], sorted: &Sorted, held: usize) -> io::Result<()> {
+        let gather = Gather::new(parts, sorted);
+        let plans: Vec<Plan<'_>> = (0..self.table.fields.len() as u32).map(|ordinal| gather.plan(ordinal)).collect();
+        let held = held + plans.iter().map(|plan| size_of::<Plan<'_>>() + plan.bytes()).sum::<usize>();
+        let Self { table, chunks, scratch } = self;
+        let mut encoder = Encoder { table, parts, sorted, gather, plans, chunks, scratch };
+        for rows in encoder.gather.row_groups() {
+            encoder.chunks.set_base(held + encoder.gather.bytes());
+            encoder.row_group(rows)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file so far, with what its footer will take, about.
+    pub fn bytes(&self) -> usize {
+        self.chunks.bytes()
+    }
+
+    /// Writes the footer; nothing is synced.
+    pub fn finish(self, origin: &Origin) -> io::Result<File> {
+        self.chunks.finish(CREATED_BY, &pairs(self.table, origin))
+    }
 }
 
 /// Time, remainder, tags by name, fields by ordinal.
@@ -137,20 +174,23 @@ fn sorting(table: &Table) -> Vec<SortingColumn> {
 }
 
 /// What the footer says in key-value pairs.
-fn pairs(input: &Input<'_>) -> [(&'static str, String); 6] {
-    let table = input.table;
+fn pairs(table: &Table, origin: &Origin) -> Vec<(&'static str, String)> {
     let tags: Vec<&str> = tag_order(table).into_iter().map(|tag| &*table.tags[tag].parquet).collect();
     let renamed: serde_json::Map<String, serde_json::Value> =
         table.renamed().map(|(column, name)| (column.to_owned(), name.into())).collect();
     let json = |value: serde_json::Value| value.to_string();
-    [
+    let mut pairs = vec![
         ("ringest.bucket", table.bucket.name.to_string()),
         ("ringest.measurement", table.name.to_string()),
         ("ringest.tags", json(tags.into())),
         ("ringest.names", json(renamed.into())),
-        ("ringest.node", input.origin.node.to_string()),
-        ("ringest.epoch", input.origin.epoch.to_string()),
-    ]
+        ("ringest.node", origin.node.to_string()),
+        ("ringest.epoch", origin.epoch.to_string()),
+    ];
+    if origin.first_epoch != origin.epoch {
+        pairs.push((FIRST_EPOCH, origin.first_epoch.to_string()));
+    }
+    pairs
 }
 
 /// Buffers that every column uses again.
@@ -161,28 +201,29 @@ struct Scratch {
     booleans: Vec<bool>,
 }
 
-struct Encoder<'a> {
-    input: &'a Input<'a>,
+struct Encoder<'a, 'm> {
+    table: &'a Table,
+    parts: &'a [Arc<DayPart>],
     sorted: &'a Sorted,
     gather: Gather<'a>,
     /// By ordinal of the field.
     plans: Vec<Plan<'a>>,
-    chunks: ChunkWriter<'a>,
-    scratch: Scratch,
+    chunks: &'a mut ChunkWriter<'m>,
+    scratch: &'a mut Scratch,
 }
 
-impl Encoder<'_> {
+impl Encoder<'_, '_> {
     fn row_group(&mut self, rows: Range<usize>) -> io::Result<()> {
         let shape = Shape { rows: rows.len(), filled: &Filled::All, required: true };
         let times = &self.sorted.time[rows.clone()];
         let integers = &mut self.scratch.integers;
         refill(integers, times.iter().map(|time| time.div_euclid(1000)));
-        column::times(&mut self.chunks, shape, integers, IntegerKind::Signed)?;
+        column::times(self.chunks, shape, integers, IntegerKind::Signed)?;
         refill(integers, times.iter().map(|time| time.rem_euclid(1000)));
-        column::times(&mut self.chunks, shape, integers, IntegerKind::Narrow)?;
+        column::times(self.chunks, shape, integers, IntegerKind::Narrow)?;
 
         let places = self.places(&rows);
-        for tag in 0..self.input.table.tags.len() {
+        for tag in 0..self.table.tags.len() {
             self.tag(tag, &rows, places.clone())?;
         }
         for ordinal in 0..self.plans.len() {
@@ -218,7 +259,7 @@ impl Encoder<'_> {
             let key = &mut keys[*rank as usize];
             if *key == UNSEEN {
                 *key = entries.len() as u32;
-                entries.push(dictionary.value(self.input.parts, *rank));
+                entries.push(dictionary.value(self.parts, *rank));
             }
             match runs.last_mut() {
                 Some((last, rows)) if last == key => *rows += (end - start) as usize,
@@ -232,19 +273,20 @@ impl Encoder<'_> {
         let all = 0..rows.len() as u32;
         let filled = if filled.first() == Some(&all) { Filled::All } else { Filled::Ranges(filled) };
         let shape = Shape { rows: rows.len(), filled: &filled, required: false };
-        column::tags(&mut self.chunks, shape, &runs, &entries)
+        column::tags(self.chunks, shape, &runs, &entries)
     }
 
     fn field(&mut self, ordinal: usize, rows: Range<usize>) -> io::Result<()> {
-        let (gather, plan, chunks) = (&self.gather, &self.plans[ordinal], &mut self.chunks);
+        let (gather, plan) = (&self.gather, &self.plans[ordinal]);
+        let chunks = &mut *self.chunks;
         if let Plan::Empty = plan {
             return chunks.nulls(rows.len());
         }
         let columns: Vec<Option<&Values>> =
-            self.input.parts.iter().map(|part| part.field(ordinal as u32).map(|column| &column.values)).collect();
+            self.parts.iter().map(|part| part.field(ordinal as u32).map(|column| &column.values)).collect();
         let count = rows.len();
         let shape = |filled| Shape { rows: count, filled, required: false };
-        match self.input.table.fields[ordinal].kind {
+        match self.table.fields[ordinal].kind {
             FieldType::Float => {
                 let (none, out) = (Floats::default(), &mut self.scratch.floats);
                 let stored = by_part(&columns, |values| match values {
@@ -262,7 +304,7 @@ impl Encoder<'_> {
                     _ => &none,
                 });
                 let filled = gather.column(plan, rows, &stored, out);
-                let unsigned = self.input.table.fields[ordinal].kind == FieldType::Unsigned;
+                let unsigned = self.table.fields[ordinal].kind == FieldType::Unsigned;
                 let kind = if unsigned { IntegerKind::Unsigned } else { IntegerKind::Signed };
                 column::integers(chunks, shape(&filled), out, kind)
             }

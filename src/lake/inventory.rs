@@ -34,6 +34,11 @@ impl Inventory {
         split(path).is_some_and(|(folder, name)| self.0.get(folder).is_some_and(|files| files.contains(&name)))
     }
 
+    /// The files of a folder, in order of writing.
+    pub fn files(&self, folder: &str) -> Vec<FileName> {
+        self.0.get(folder).map_or_else(Vec::new, |files| files.iter().copied().collect())
+    }
+
     /// Folders in the order of their names, each with at least one file.
     pub fn folders(&self) -> impl Iterator<Item = (&str, &Files)> {
         self.0.iter().map(|(folder, files)| (&**folder, files))

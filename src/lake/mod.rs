@@ -7,6 +7,7 @@
 
 mod chunk;
 mod column;
+mod compact;
 mod coordinator;
 mod disk;
 mod encode;
@@ -35,13 +36,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
+pub use compact::{Clock, Compacted, Extent};
+use compact::{Exchange, Handle, Order, Surroundings, Touched, Worker};
 use coordinator::{Backlog, Command, Coordinator, Shared, Step};
 use job::Job;
 pub use manifest::Damage;
@@ -59,6 +62,16 @@ pub struct Options {
     /// Lake threads, at least one.
     pub threads: usize,
     pub shards: usize,
+    /// Whether files are merged without being asked.
+    pub compacts: bool,
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Without compaction.
+    pub fn new(threads: usize, shards: usize) -> Self {
+        Self { threads, shards, compacts: false, clock: Clock::default() }
+    }
 }
 
 /// Called when more is committed: the epoch up to which everything is in the lake, and so many births are durable in the catalog
@@ -136,6 +149,7 @@ pub struct Lake {
     /// The coordinator's last word.
     ended: Receiver<Result<(), String>>,
     threads: Vec<JoinHandle<()>>,
+    compaction: Handle,
 }
 
 impl Lake {
@@ -161,21 +175,48 @@ impl Lake {
         let mut threads = Vec::new();
         for index in 1..options.threads.max(1) {
             let (queue, budget) = (jobs.1.clone(), Arc::clone(&budget));
-            threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
+            threads.push(spawn(&index.to_string(), move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
         let inventory = Arc::new(Mutex::new(inventory));
-        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), inventory, progress, on_commit };
         let data_dir = inspected.into_data_dir();
+        let (compaction, orders, alive) = Handle::new();
+        let touched = Arc::new(Touched::default());
+        let around = Surroundings {
+            inventory: Arc::clone(&inventory),
+            touched: Arc::clone(&touched),
+            metrics: Arc::clone(&metrics),
+            budget: Arc::clone(&budget),
+            backlog: Arc::clone(&backlog),
+            clock: options.clock,
+            auto: options.compacts,
+            stop: Arc::clone(&compaction.stop),
+        };
+        let exchange = Exchange {
+            data_dir: data_dir.clone(),
+            catalog: Arc::clone(&catalog),
+            metrics: Arc::clone(&metrics),
+            budget: Arc::clone(&budget),
+            commands: commands.clone(),
+        };
+        let worker = Worker::new(around, exchange, orders);
+        let touched = options.compacts.then(|| (touched, compaction.orders.clone()));
+        let shared =
+            Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), inventory, touched, progress, on_commit };
         let publisher = Publisher::new(data_dir.clone(), disk, manifest);
         let node_id = publisher.node().bytes();
         let left = vec![epoch_floor; options.shards];
         let coordinator = Coordinator::new(data_dir, publisher, shared, inbox, jobs, left);
         let (last_word, ended) = bounded(1);
-        threads.push(spawn(0, move || {
+        threads.push(spawn("0", move || {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
-        Ok(Self { node_id, committed, epoch_floor, commands, progress: watcher, backlog, ended, threads })
+        // It is not waited for without limit: what it has begun is taken back by the next start.
+        spawn("compact", move || {
+            worker.run();
+            drop(alive);
+        })?;
+        Ok(Self { node_id, committed, epoch_floor, commands, progress: watcher, backlog, ended, threads, compaction })
     }
 
     /// Random, drawn once per data directory.
@@ -236,13 +277,23 @@ impl Lake {
         self.progress.clone()
     }
 
-    /// Publishes all that was submitted and ends the threads. A replay that is not finished is given up; it is no error.
+    /// Merges files, whether or not this is done without being asked. The answer comes when that is done: a sentence, if some could not be
+    /// merged.
+    pub fn compact(&self, extent: Extent) -> oneshot::Receiver<Result<Compacted, String>> {
+        let (done, answer) = oneshot::channel();
+        // Dropped with the thread, which is an answer too.
+        let _ = self.compaction.orders.send(Order::Compact(extent, done));
+        answer
+    }
+
+    /// Publishes all that was submitted and ends the threads. A merge that is going on is given up, with nothing changed. A replay that is not finished is given up; it is no error.
     ///
     /// # Errors
     /// At `give_up` something is still not committed; the threads are left behind then, for the process to end.
     pub fn finish(self, give_up: Instant) -> Result<(), LakeError> {
         /// What the coordinator may take to notice that its time is up.
         const GRACE: Duration = Duration::from_millis(100);
+        self.compaction.stop();
         let _ = self.commands.send(Command::Finish(give_up));
         let reason = match self.ended.recv_deadline(give_up + GRACE) {
             Ok(Ok(())) => {
@@ -250,6 +301,7 @@ impl Lake {
                     // The coordinator has said its last word, and helpers end with it.
                     let _ = thread.join();
                 }
+                self.compaction.wait(give_up);
                 return Ok(());
             }
             Ok(Err(reason)) => reason,
@@ -263,11 +315,11 @@ impl Lake {
 }
 
 /// A panic outside of a job leaves the lake without a thread that it needs: the process ends.
-fn spawn(index: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
     let work = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             std::process::abort();
         }
     };
-    std::thread::Builder::new().name(format!("{THREAD_NAME}{index}")).spawn(work).map_err(LakeError::Thread)
+    std::thread::Builder::new().name(format!("{THREAD_NAME}{name}")).spawn(work).map_err(LakeError::Thread)
 }

@@ -170,6 +170,13 @@ pub(super) fn folder(table: &Table, day: i64) -> String {
     format!("lake/{bucket}/{measurement}/day={}", Day(day))
 }
 
+/// The day of such a folder; `None` for a folder that ringest does not make.
+pub(super) fn day_of_folder(folder: &str) -> Option<i64> {
+    let date: jiff::civil::Date = folder.rsplit_once("/day=")?.1.parse().ok()?;
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    Some(midnight.div_euclid(DAY_NS / 1_000_000_000))
+}
+
 /// The largest `n` in the name of a file: one with more digits would sort before it.
 pub(super) const N_MAX: u32 = 9_999;
 
@@ -265,7 +272,10 @@ mod tests {
         for (offset, day) in (-106_752..=106_751).enumerate() {
             let expected = first.checked_add(jiff::Span::new().days(offset as i64)).unwrap();
             assert_eq!(Day(day).to_string(), expected.to_string());
+            assert_eq!(day_of_folder(&format!("lake/b/m/day={}", Day(day))), Some(day));
         }
+        assert_eq!(day_of_folder("lake/b/m/day=2026-13-01"), None);
+        assert_eq!(day_of_folder("lake/b/m"), None);
     }
 
     #[test]

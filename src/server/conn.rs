@@ -99,6 +99,8 @@ enum Need {
     Room,
     /// The lake, for an answer to a flush.
     Flush,
+    /// The lake, for an answer to a compaction.
+    Compact,
     /// Memory or log, for the request whose body is complete; `refusal` if they do not come.
     Space {
         body: Range<usize>,
@@ -170,6 +172,7 @@ impl Conn<'_> {
                 Need::Bytes(missing) => self.receive(missing).await?,
                 Need::Room => None,
                 Need::Flush => self.flush().await,
+                Need::Compact => self.compact().await,
                 Need::Space { body, consumed, refusal } => self.complete_later(body, consumed, refusal).await,
                 Need::End(end) => Some(end),
             };
@@ -255,6 +258,7 @@ impl Conn<'_> {
         });
         match outcome {
             Outcome::Flush => Done::Need(Some(Need::Flush)),
+            Outcome::Compact => Done::Need(Some(Need::Compact)),
             Outcome::Busy(refusal) => {
                 self.work = Some(Work::Run(plan));
                 Done::Busy(refusal)
@@ -309,6 +313,13 @@ impl Conn<'_> {
             Err(failure) => Err(&**failure),
         };
         let response = self.shard.ingest.borrow().flushed(result);
+        self.answer(response, now_ns())
+    }
+
+    async fn compact(&mut self) -> Option<End> {
+        self.wait(Wait::Node);
+        let result = self.shard.compact().await;
+        let response = self.shard.ingest.borrow().compacted(result.map(|compacted| compacted.to_json()));
         self.answer(response, now_ns())
     }
 

@@ -6,6 +6,7 @@
 //! Death: accepting ends, idle connections close, requests in flight are finished (or cut), each shard leaves its last epoch, the
 //! lake publishes it, the log is written out and what the lake has of it removed, the data directory is released.
 
+mod compact;
 mod conn;
 mod connections;
 mod durable;
@@ -25,6 +26,7 @@ mod unsettled;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ use rustix::process::{Resource, Rlimit};
 use crate::auth::FileError;
 use crate::budget::{self, Budget, Consumer};
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Compaction, Config};
 use crate::lake::{self, Lake, LakeError};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Bound, Ring, RingError, Tls, TlsError};
@@ -49,6 +51,8 @@ use places::Places;
 use recovery::RecoveryError;
 use signal::{Stop, Watch};
 
+pub use crate::lake::Compacted;
+pub use compact::compact;
 pub use signal::{EarlyHangups, heed_hangups};
 
 /// How long a port that is taken is asked for again.
@@ -88,6 +92,13 @@ pub enum ServerError {
     Log(#[from] WalError),
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
+    #[error(
+        "{} is no data directory with published files: it has no state/manifest; give the folder that --data-dir of the node names",
+        path.display()
+    )]
+    NoLake { path: PathBuf },
+    #[error("not everything was compacted: {reason}")]
+    Compaction { reason: String },
     #[error("{0}")]
     Poisoned(Arc<str>),
     #[error("{count} shards did not end within {} s after their connections were cut; what they held is not published", CUT_GRACE.as_secs())]
@@ -193,7 +204,8 @@ impl Node {
         catalog.count_in(&budget);
         warn_of_names(&budget);
         let keeper = Arc::new(Keeper::default());
-        let options = lake::Options { threads: config.lake_threads, shards: config.shards };
+        let compacts = config.compaction == Compaction::Auto;
+        let options = lake::Options { compacts, ..lake::Options::new(config.lake_threads, config.shards) };
         let lake = Lake::start(
             inspected,
             options,

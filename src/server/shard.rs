@@ -15,7 +15,7 @@ use super::node::{Life, Node};
 use super::places::Place;
 use super::request_id::RequestIds;
 use crate::http;
-use crate::lake::Part;
+use crate::lake::{Compacted, Extent, Part};
 use crate::net::{self, Bound, Listener, Pool, SMALL_BYTES, Stream};
 use crate::write::Ingest;
 
@@ -194,6 +194,24 @@ impl Shard {
             // The timeout is for the look at the node's life.
             if let Ok(Err(_)) = timeout(SWEEP_INTERVAL, progress.changed()).await {
                 return Err("the lake has stopped".into());
+            }
+        }
+    }
+
+    /// Waits until the lake's files are as few as they can be.
+    ///
+    /// # Errors
+    /// Why some are not, or that the node ends, which waits for no merge.
+    pub async fn compact(&self) -> Result<Compacted, String> {
+        let mut answer = self.node.lake.compact(Extent::All);
+        loop {
+            match timeout(SWEEP_INTERVAL, &mut answer).await {
+                Ok(Ok(result)) => return result,
+                Ok(Err(_)) => return Err("the lake has stopped".into()),
+                Err(_) if self.node.life() >= Life::Stopping => {
+                    return Err("the node is ending; what was merged stays so".into());
+                }
+                Err(_) => {}
             }
         }
     }

@@ -50,7 +50,7 @@ enum Connection {
 
 answers! {
     GoOn: Continue, "", "", [], Keep, "a body is awaited behind `Expect: 100-continue`";
-    Told: Ok, "", "", [], Keep, "`/health`, `/ready`, `/metrics`, `/ping?verbose=true`; `/query`, also where a statement failed";
+    Told: Ok, "", "", [], Keep, "`/health`, `/ready`, `/metrics`, `/ping?verbose=true`; `/query`, also where a statement failed; the lake is compacted";
     Done: NoContent, "", "", [], Keep, "the write was taken whole; the flush is published; `/ping`; `OPTIONS`";
     Framing: BadRequest, "invalid", "http/read", [], Close, "the request is not HTTP as RFC 9112 has it";
     MissingDb: BadRequest, "invalid", "write/parameters", [], Keep, "`db` is missing or empty";
@@ -78,6 +78,7 @@ answers! {
     Quota: TooManyRequests, "too many requests", "authorize", ["Retry-After"], Keep, "the token is over its quota";
     LongHead: RequestHeaderFieldsTooLarge, "invalid", "http/read", [], Close, "the head, or what follows the last chunk, is too long";
     Unpublished: InternalServerError, "internal error", "flush", [], Keep, "a flush could not be published; the rows are kept, and it is tried again while that makes sense";
+    Uncompacted: InternalServerError, "internal error", "compact", [], Keep, "files could not be merged, or the node is ending; they stay as they are, and what was merged stays so";
     Foreign: NotImplemented, "not implemented", "http/read", [], Close, "a `Transfer-Encoding` other than chunked";
     TooManyConnections: ServiceUnavailable, "unavailable", "accept", ["Retry-After"], Close, "`max-connections` are open";
     NoMemory: ServiceUnavailable, "unavailable", "write/memory", ["Retry-After"], Keep, "there was no memory for two seconds for what the request brings";

@@ -200,9 +200,9 @@ impl Client {
     }
 
     /// # Errors
-    /// The client may not ask for a flush: it has nothing that could be flushed.
-    pub fn permit_flush(&self) -> Result<(), Refusal> {
-        const WHY: &str = "insufficient permissions for a flush: the token may write to no bucket";
+    /// The client may not ask for a flush or a compaction: it has nothing that could be flushed or merged.
+    pub fn permit_upkeep(&self) -> Result<(), Refusal> {
+        const WHY: &str = "insufficient permissions for a flush or a compaction: the token may write to no bucket";
         if self.may_write_somewhere() { Ok(()) } else { Err(Refusal::Unauthorized { why: WHY }) }
     }
 

@@ -115,6 +115,10 @@ pub enum Refusal {
     Publish {
         reason: String,
     },
+    /// Files could not be merged.
+    Compaction {
+        reason: String,
+    },
 }
 
 /// The body of an error answer: InfluxDB v2's members in the order of the interface, the refused lines, and v1's `error`.
@@ -176,6 +180,7 @@ impl Refusal {
             Self::Recovering => Case::Recovering,
             Self::TooManyConnections { .. } => Case::TooManyConnections,
             Self::Publish { .. } => Case::Unpublished,
+            Self::Compaction { .. } => Case::Uncompacted,
         }
     }
 
@@ -245,6 +250,7 @@ impl Refusal {
             }
             Self::Recovering => "the node is replaying its log; send the request again later (GET /ready tells how far it is)".into(),
             Self::Publish { reason } => format!("the flush could not be published: {reason}"),
+            Self::Compaction { reason } => format!("not everything was compacted: {reason}"),
         }
     }
 
@@ -272,7 +278,7 @@ impl Refusal {
             Self::Lines { errors, .. } => errors.first().map(|error| error.kind.to_string()),
             Self::Partial { rejects, ages, .. } => Some(first_reason(rejects, ages.as_deref())),
             Self::Poisoned { reason, .. } => Some(reason.to_string()),
-            Self::Publish { reason } => Some(reason.clone()),
+            Self::Publish { reason } | Self::Compaction { reason } => Some(reason.clone()),
             _ => None,
         }
         // What the interface lists for it stands in the table.

@@ -82,6 +82,7 @@ enum Work {
     Write { params: Params, gzip: bool },
     Query(Query),
     Flush,
+    Compact,
 }
 
 /// What is to be done with a request that ran.
@@ -91,6 +92,8 @@ pub enum Outcome {
     Reply { response: Response, position: u64 },
     /// Answer when everything acknowledged so far is in the lake.
     Flush,
+    /// Answer when the lake's files are as few as they can be.
+    Compact,
     /// There is no room for the request now, and nothing of it was written: run it again a little later, or give this answer.
     Busy(Response),
 }
@@ -199,8 +202,12 @@ impl Ingest {
             Route::Ready => return Ok(Admit::Reply(self.ready())),
             Route::Metrics => return Ok(Admit::Reply(self.metrics())),
             Route::Flush => {
-                client.permit_flush()?;
+                client.permit_upkeep()?;
                 return Ok(Admit::Read(Plan { work: Work::Flush, client }));
+            }
+            Route::Compact => {
+                client.permit_upkeep()?;
+                return Ok(Admit::Read(Plan { work: Work::Compact, client }));
             }
         };
         let gzip = is_gzip(head)?;
@@ -231,8 +238,11 @@ impl Ingest {
 
     fn work(&mut self, plan: &Plan, body: Padded<'_>, stamp: Stamp, caller: Caller<'_>) -> Outcome {
         match &plan.work {
-            Work::Flush if !self.context.keeper.is_open() => Outcome::reply(Refusal::Recovering.response()),
+            Work::Flush | Work::Compact if !self.context.keeper.is_open() => {
+                Outcome::reply(Refusal::Recovering.response())
+            }
             Work::Flush => Outcome::Flush,
+            Work::Compact => Outcome::Compact,
             Work::Query(query) => match query.run(&self.context, &plan.client, body) {
                 Ok((response, position)) => Outcome::Reply { response, position },
                 Err(refusal) => Outcome::refused(refusal, &self.context),
@@ -299,6 +309,18 @@ impl Ingest {
                 Some(reason) => Refusal::Poisoned { reason, in_flight: false }.response(),
                 None => Refusal::Publish { reason: reason.to_owned() }.response(),
             },
+        }
+    }
+
+    /// The answer to a compaction: what was done, as JSON, or why not everything was.
+    pub fn compacted(&self, result: Result<String, String>) -> Response {
+        match result {
+            Ok(json) => Response {
+                content_type: Some("application/json; charset=utf-8"),
+                body: json.into_bytes(),
+                ..Response::empty(Status::Ok)
+            },
+            Err(reason) => Refusal::Compaction { reason }.response(),
         }
     }
 

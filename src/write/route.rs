@@ -16,6 +16,7 @@ pub enum Route {
     Ready,
     Metrics,
     Flush,
+    Compact,
 }
 
 impl Route {
@@ -29,6 +30,7 @@ impl Route {
             "/ready" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/api/flush" => Self::Flush,
+            "/api/compact" => Self::Compact,
             _ => return None,
         })
     }
@@ -36,7 +38,7 @@ impl Route {
     /// The methods of the endpoint, as `Allow` lists them.
     pub const fn allow(self) -> &'static str {
         match self {
-            Self::WriteV1 | Self::WriteV2 | Self::Flush => "POST, OPTIONS",
+            Self::WriteV1 | Self::WriteV2 | Self::Flush | Self::Compact => "POST, OPTIONS",
             Self::Query => "GET, POST, OPTIONS",
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
         }
@@ -50,7 +52,7 @@ impl Route {
     /// Whether the endpoint takes the method; `OPTIONS`, which each of them has, is answered before.
     pub const fn allows(self, method: Method) -> bool {
         match self {
-            Self::WriteV1 | Self::WriteV2 | Self::Flush => matches!(method, Method::Post),
+            Self::WriteV1 | Self::WriteV2 | Self::Flush | Self::Compact => matches!(method, Method::Post),
             Self::Query => matches!(method, Method::Get | Method::Post),
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => matches!(method, Method::Get | Method::Head),
         }
@@ -59,7 +61,7 @@ impl Route {
     /// Whether a node that wants tokens wants one here. What tells of the node alone is open to probes.
     pub const fn needs_token(self) -> bool {
         match self {
-            Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Flush => true,
+            Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Flush | Self::Compact => true,
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => false,
         }
     }

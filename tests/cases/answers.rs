@@ -140,6 +140,20 @@ fn flush_in_vain() -> Answer {
     answer
 }
 
+/// A compaction that finds a file spoilt.
+fn compaction_in_vain() -> Answer {
+    let node = Node::start(&[]);
+    for time in 1..3 {
+        node.must_write("d", &format!("m f=1 {time}"));
+        node.flush();
+    }
+    let spoilt = super::lake_reader::parquet_files(node.data_dir()).pop_first().unwrap();
+    fs::write(node.data_dir().join("lake").join(spoilt), "no Parquet").unwrap();
+    let answer = node.request("POST", "/api/compact", b"");
+    node.stop();
+    answer
+}
+
 #[test]
 fn each_row_can_be_provoked() {
     let node = Node::start(&["--wal-size-limit", "32MiB", "--max-body-size", "7MB"]);
@@ -156,6 +170,9 @@ fn each_row_can_be_provoked() {
     let unpublished = row("could not be published");
     check(unpublished, &flush_in_vain());
     provoked.insert(unpublished.when);
+    let uncompacted = row("files could not be merged");
+    check(uncompacted, &compaction_in_vain());
+    provoked.insert(uncompacted.when);
     provoked.extend(provoked_elsewhere().map(|row| row.when));
     let left: Vec<&str> = ANSWERS.iter().map(|row| row.when).filter(|when| !provoked.contains(when)).collect();
     assert!(left.is_empty(), "nothing provokes {left:#?}");
@@ -253,6 +270,7 @@ fn options_tells_the_methods_of_every_path() {
         ("/write", "POST, OPTIONS"),
         ("/api/v2/write?bucket=b", "POST, OPTIONS"),
         ("/api/flush", "POST, OPTIONS"),
+        ("/api/compact", "POST, OPTIONS"),
         ("/ping", "GET, HEAD, OPTIONS"),
         ("/health", "GET, HEAD, OPTIONS"),
         ("/ready", "GET, HEAD, OPTIONS"),

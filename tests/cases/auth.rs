@@ -82,6 +82,7 @@ fn no_credentials_is_403_and_bad_ones_401() {
         "/api/v2/write?bucket=d",
         "/write?db=d&u=a&p=",
         "/api/flush",
+        "/api/compact",
     ] {
         expect_row("there are no credentials", &ask(&mut client, target, "", LINE));
     }
@@ -213,6 +214,8 @@ fn a_token_writes_where_its_patterns_say() {
     assert!(answer.json()["message"].as_str().unwrap().contains("insufficient permissions for write"), "{answer:?}");
     assert_eq!(write(&node, "/api/flush", &reader), 401);
     assert_eq!(write(&node, "/api/flush", &telegraf), 204);
+    assert_eq!(write(&node, "/api/compact", &reader), 401);
+    assert_eq!(write(&node, "/api/compact", &telegraf), 200);
     let buckets = node.data_dir().join("lake");
     let mut buckets: Vec<_> =
         fs::read_dir(buckets).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -90,7 +90,9 @@ impl Node {
 
     fn spawn(mut command: Command, dir: TempDir, args: &[&str]) -> Self {
         command.args(["--log-format", "json"]).arg("--data-dir").arg(dir.path());
-        for (option, value) in [("--listen", "127.0.0.1:0"), ("--default-retention", "inf")] {
+        // Tests look at files: those that are not about compaction keep each as it was written.
+        let defaults = [("--listen", "127.0.0.1:0"), ("--default-retention", "inf"), ("--compaction", "off")];
+        for (option, value) in defaults {
             if !args.contains(&option) {
                 command.args([option, value]);
             }

@@ -7,7 +7,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use super::super::partition::split;
 use super::*;
 
-const FIELDS: [(&str, FieldType); 7] = [
+pub(super) const FIELDS: [(&str, FieldType); 7] = [
     ("float", FieldType::Float),
     ("integer", FieldType::Integer),
     ("unsigned", FieldType::Unsigned),
@@ -18,17 +18,17 @@ const FIELDS: [(&str, FieldType); 7] = [
 ];
 
 /// How a random table looks.
-struct Mix {
-    rows: u64,
-    series: u64,
-    times: u64,
+pub(super) struct Mix {
+    pub rows: u64,
+    pub series: u64,
+    pub times: u64,
     /// Of 100 fields so many are absent.
-    absent: u64,
+    pub absent: u64,
     /// Small numbers repeat (dictionaries), others do not.
-    wide: bool,
+    pub wide: bool,
 }
 
-fn random_row(random: &mut Random, mix: &Mix) -> Row {
+pub(super) fn random_row(random: &mut Random, mix: &Mix) -> Row {
     let series = random.below(mix.series);
     let mut tags = BTreeMap::new();
     if !series.is_multiple_of(3) {
@@ -145,7 +145,7 @@ fn rows_of_many_days_are_split() {
     check(201, &mix, 1, true);
 }
 
-fn metadata(path: &Path) -> ParquetMetaData {
+pub(super) fn metadata(path: &Path) -> ParquetMetaData {
     SerializedFileReader::new(File::open(path).unwrap()).unwrap().metadata().clone()
 }
 

@@ -87,10 +87,14 @@ impl Home {
     }
 
     pub fn open_with(&self, threads: usize, shards: usize, on_commit: OnCommit) -> Result<Lake, LakeError> {
+        self.open_as(Options::new(threads, shards), on_commit)
+    }
+
+    pub fn open_as(&self, options: Options, on_commit: OnCommit) -> Result<Lake, LakeError> {
         let inspected = inspect(self.folder.path())?;
         let (catalog, metrics, budget) =
             (Arc::clone(&self.catalog), Arc::clone(&self.metrics), Arc::clone(&self.budget));
-        Lake::start(inspected, Options { threads, shards }, catalog, metrics, budget, on_commit)
+        Lake::start(inspected, options, catalog, metrics, budget, on_commit)
     }
 
     /// A new field of the second table.

@@ -1,6 +1,8 @@
 //! What the tests of the lake share: rows as shards seal them, a naive model of a file, and reading a file back.
 #![allow(clippy::unwrap_used)]
 
+mod compaction;
+mod exchange;
 mod files;
 mod home;
 mod publication;
@@ -200,7 +202,7 @@ fn read(path: &Path, table: &Table) -> Vec<(Key, BTreeMap<u32, Value>)> {
 
 fn write(path: &Path, table: &Table, parts: &[Arc<DayPart>]) -> Written {
     let budget = Budget::new(1 << 40);
-    let origin = Origin { node: NodeId::of_test(7), epoch: 42 };
+    let origin = Origin { node: NodeId::of_test(7), epoch: 42, first_epoch: 42 };
     let mut memory = Reservation::new(&budget, Consumer::Encoder);
     write_file(&Input { table, parts, origin, path, sync: true }, &mut memory).unwrap()
 }

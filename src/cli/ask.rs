@@ -1,4 +1,4 @@
-//! `ringest flush`: asks a running node over HTTP.
+//! Asking a running node over HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 #[derive(Debug, clap::Args)]
-pub struct FlushArgs {
+pub struct NodeArgs {
     /// Where the node listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
     url: String,
@@ -27,7 +27,7 @@ pub struct FlushArgs {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum FlushError {
+pub enum AskError {
     #[error(
         "{url:?} is no address of a node; give http://HOST:PORT, such as http://127.0.0.1:8086, or https://HOST:PORT"
     )]
@@ -40,7 +40,9 @@ pub enum FlushError {
         "no TLS with {authority}: {error}; check that --url has the name or address in the node's certificate, and --ca its issuer"
     )]
     Untrusted { authority: String, error: TrustError },
-    #[error("lost the connection to {authority} before it answered: {error}; whether it flushed is unknown, try again")]
+    #[error(
+        "lost the connection to {authority} before it answered: {error}; whether it did what was asked is unknown, try again"
+    )]
     Cut { authority: String, error: io::Error },
     #[error("{authority} did not answer in HTTP; check that --url is the address of a ringest node")]
     NotHttp { authority: String },
@@ -48,32 +50,32 @@ pub enum FlushError {
     Refused { authority: String, status: u16, message: String },
 }
 
-/// Waits without limit: a flush takes as long as the lake needs.
-pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
+/// Posts to a path of the node's, without a body. What it answers, which is waited for without limit: it takes as long as the lake needs.
+pub fn post(args: &NodeArgs, path: &str) -> Result<String, AskError> {
     let token = args.token_file.as_deref().map(token).transpose()?;
     let (authority, is_secure) = authority(&args.url)?;
     let mut stream = TcpStream::connect(&authority)
-        .map_err(|error| FlushError::Unreachable { authority: authority.clone(), error })?;
+        .map_err(|error| AskError::Unreachable { authority: authority.clone(), error })?;
     let answer = if is_secure {
         let host = authority.rsplit_once(':').map_or(&*authority, |(host, _)| host);
         let secured = Trust::read(&args.ca).and_then(|trust| trust.connect(host, stream));
-        let mut stream = secured.map_err(|error| FlushError::Untrusted { authority: authority.clone(), error })?;
-        ask(&mut stream, &authority, token.as_deref())
+        let mut stream = secured.map_err(|error| AskError::Untrusted { authority: authority.clone(), error })?;
+        ask(&mut stream, path, &authority, token.as_deref())
     } else {
-        ask(&mut stream, &authority, token.as_deref())
+        ask(&mut stream, path, &authority, token.as_deref())
     };
-    let answer = answer.map_err(|error| FlushError::Cut { authority: authority.clone(), error })?;
+    let answer = answer.map_err(|error| AskError::Cut { authority: authority.clone(), error })?;
     match status(&answer) {
-        Some(200..=299) => Ok(()),
-        Some(status) => Err(FlushError::Refused { authority, status, message: message(&answer) }),
-        None if answer.is_empty() => Err(FlushError::Cut { authority, error: io::ErrorKind::UnexpectedEof.into() }),
-        None => Err(FlushError::NotHttp { authority }),
+        Some(200..=299) => Ok(body(&String::from_utf8_lossy(&answer)).to_owned()),
+        Some(status) => Err(AskError::Refused { authority, status, message: message(&answer) }),
+        None if answer.is_empty() => Err(AskError::Cut { authority, error: io::ErrorKind::UnexpectedEof.into() }),
+        None => Err(AskError::NotHttp { authority }),
     }
 }
 
 /// `host:port` of a URL without a path, and whether it is `https://`; port 80 or 443 when it has none.
-fn authority(url: &str) -> Result<(String, bool), FlushError> {
-    let refused = || FlushError::Url { url: url.to_owned() };
+fn authority(url: &str) -> Result<(String, bool), AskError> {
+    let refused = || AskError::Url { url: url.to_owned() };
     let (scheme, authority) = url.split_once("://").ok_or_else(refused)?;
     let (is_secure, default_port) = match scheme {
         "http" => (false, "80"),
@@ -96,8 +98,8 @@ fn authority(url: &str) -> Result<(String, bool), FlushError> {
 }
 
 /// The token in a file. It stands in no argument: those can be seen by everybody on the machine.
-fn token(path: &Path) -> Result<String, FlushError> {
-    let fail = |error| FlushError::Token { path: path.to_owned(), error };
+fn token(path: &Path) -> Result<String, AskError> {
+    let fail = |error| AskError::Token { path: path.to_owned(), error };
     let text = std::fs::read_to_string(path).map_err(fail)?;
     let token = text.trim();
     match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -106,10 +108,10 @@ fn token(path: &Path) -> Result<String, FlushError> {
     }
 }
 
-fn ask(stream: &mut (impl Read + Write), authority: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
+fn ask(stream: &mut (impl Read + Write), path: &str, authority: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
     let credentials = token.map(|token| format!("Authorization: Token {token}\r\n")).unwrap_or_default();
     let request = format!(
-        "POST /api/flush HTTP/1.1\r\nHost: {authority}\r\n{credentials}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nHost: {authority}\r\n{credentials}Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
@@ -123,10 +125,14 @@ fn status(answer: &[u8]) -> Option<u16> {
     std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
 }
 
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim())
+}
+
 /// What the body says: the `message` of its JSON, or all of it.
 fn message(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
+    let body = body(&text);
     let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let message = json.as_ref().and_then(|json| json.get("message")?.as_str());
     match message.unwrap_or(body) {
@@ -163,8 +169,8 @@ mod tests {
         }
     }
 
-    /// What `run` makes of a node that answers with these bytes.
-    fn answered(answer: &'static [u8]) -> Result<(), String> {
+    /// What is made of a node that answers with these bytes.
+    fn answered(answer: &'static [u8]) -> Result<String, String> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let node = std::thread::spawn(move || {
@@ -174,14 +180,15 @@ mod tests {
             stream.write_all(answer).unwrap();
             String::from_utf8_lossy(&request[..filled]).into_owned()
         });
-        let result = run(&FlushArgs { url, token_file: None, ca: SYSTEM_CERTIFICATES.into() });
+        let result = post(&NodeArgs { url, token_file: None, ca: SYSTEM_CERTIFICATES.into() }, "/api/flush");
         assert!(node.join().unwrap().starts_with("POST /api/flush HTTP/1.1\r\n"));
         result.map_err(|error| error.to_string())
     }
 
     #[test]
     fn answers() {
-        assert_eq!(answered(b"HTTP/1.1 204 No Content\r\n\r\n"), Ok(()));
+        assert_eq!(answered(b"HTTP/1.1 204 No Content\r\n\r\n"), Ok(String::new()));
+        assert_eq!(answered(b"HTTP/1.1 200 OK\r\n\r\n{}\n"), Ok("{}".to_owned()));
         let refused =
             answered(b"HTTP/1.1 503 Service Unavailable\r\n\r\n{\"code\":\"unavailable\",\"message\":\"disk full\"}");
         assert!(refused.unwrap_err().ends_with("answered 503: disk full"));

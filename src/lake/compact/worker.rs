@@ -1,0 +1,326 @@
+//! The thread that compacts: after commits it looks at the partitions that were written to, and at those whose day has closed meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use tokio::sync::oneshot;
+
+use super::super::coordinator::Backlog;
+use super::super::inventory::Inventory;
+use super::super::partition::day_of_folder;
+use super::plan::{self, Sized, Wish};
+use super::run::{Exchange, RunError};
+use super::{Clock, Compacted, Extent};
+use crate::budget::Budget;
+use crate::metrics::Metrics;
+
+const DAY_MS: u64 = 86_400_000;
+/// So long after its end a day is taken for over, if nothing came for it for as long.
+const QUIET_MS: u64 = 15 * 60_000;
+/// So long a few late rows wait for more before a much larger file is rewritten for them.
+const LATE_MS: u64 = 6 * 3_600_000;
+/// What failed is tried again after so long, or when somebody asks.
+const RETRY_MS: u64 = 3_600_000;
+/// What found no memory or no room on the disk, after so long.
+const BUSY_MS: u64 = 5 * 60_000;
+/// Between two looks at the clock, which may be set.
+const TICK: Duration = Duration::from_secs(10);
+/// Between two looks whether the lake is busy, and how long compaction steps back for it.
+const YIELD_STEP: Duration = Duration::from_millis(5);
+const YIELD_MAX: Duration = Duration::from_secs(10);
+
+/// Folders with new files; filled by the coordinator.
+#[derive(Debug, Default)]
+pub(in super::super) struct Touched {
+    folders: Mutex<BTreeSet<Box<str>>>,
+}
+
+impl Touched {
+    pub fn add<'a>(&self, files: impl Iterator<Item = &'a str>) {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        for folder in files.filter_map(|file| file.rsplit_once('/')).map(|(folder, _)| folder) {
+            if !folders.contains(folder) {
+                folders.insert(folder.into());
+            }
+        }
+    }
+
+    fn take(&self) -> BTreeSet<Box<str>> {
+        std::mem::take(&mut *self.folders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What the thread is asked for.
+pub(in super::super) enum Order {
+    /// Something was committed.
+    Look,
+    Compact(Extent, oneshot::Sender<Result<Compacted, String>>),
+}
+
+/// What the thread shares with the lake.
+pub(in super::super) struct Surroundings {
+    pub inventory: Arc<Mutex<Inventory>>,
+    pub touched: Arc<Touched>,
+    pub metrics: Arc<Metrics>,
+    pub budget: Arc<Budget>,
+    pub backlog: Arc<Backlog>,
+    pub clock: Clock,
+    /// Compacts of its own accord, too.
+    pub auto: bool,
+    /// The lake ends.
+    pub stop: Arc<AtomicBool>,
+}
+
+pub(in super::super) struct Worker {
+    around: Surroundings,
+    exchange: Exchange,
+    orders: Receiver<Order>,
+    /// When to look at a folder again although nothing is committed to it.
+    due: BTreeMap<Box<str>, u64>,
+    /// Folders that are left alone until then, for what went wrong.
+    failed: BTreeMap<Box<str>, u64>,
+    /// The folder that was looked at last.
+    last: Box<str>,
+    /// By folder: sizes of its small files, which do not change.
+    sizes: BTreeMap<Box<str>, Vec<Sized>>,
+}
+
+impl Worker {
+    pub fn new(around: Surroundings, exchange: Exchange, orders: Receiver<Order>) -> Self {
+        if around.auto {
+            let inventory = around.inventory.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut touched = around.touched.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            touched.extend(inventory.folders().map(|(folder, _)| Box::from(folder)));
+        }
+        let (due, failed, sizes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { around, exchange, orders, due, failed, last: Box::default(), sizes }
+    }
+
+    /// Works until the lake ends.
+    pub fn run(mut self) {
+        // Whoever has the processor to spare gets it first. Refused, it is only less polite.
+        let _ = rustix::process::setpriority_process(None, 10);
+        while !self.is_stopped() {
+            match self.orders.recv_timeout(TICK) {
+                Ok(Order::Look) | Err(RecvTimeoutError::Timeout) => {
+                    if self.around.auto {
+                        self.pass(Extent::Due);
+                    }
+                }
+                Ok(Order::Compact(extent, done)) => {
+                    let (compacted, failures) = self.pass(extent);
+                    let answer = if self.is_stopped() {
+                        Err("the node is ending; what was merged stays".to_owned())
+                    } else if failures.is_empty() {
+                        Ok(compacted)
+                    } else {
+                        Err(failures.join("; "))
+                    };
+                    // Who has asked may be gone.
+                    let _ = done.send(answer);
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.around.stop.load(Ordering::Relaxed)
+    }
+
+    /// Looks at every partition that may have something to merge, and merges it. Also why some could not be.
+    fn pass(&mut self, extent: Extent) -> (Compacted, Vec<String>) {
+        let mut folders = self.folders(extent);
+        let (mut compacted, mut failures) = (Compacted::default(), Vec::new());
+        while let Some(folder) = self.next_of(&mut folders) {
+            if self.is_stopped() {
+                break;
+            }
+            if let Err(error) = self.partition(&folder, extent, &mut compacted) {
+                failures.extend(self.failed(&folder, &error));
+            }
+            // Whoever asks for more is not kept waiting; what is left is looked at soon.
+            if extent == Extent::Due && !self.orders.is_empty() {
+                self.around.touched.folders.lock().unwrap_or_else(PoisonError::into_inner).append(&mut folders);
+            }
+        }
+        (compacted, failures)
+    }
+
+    /// Where something may be to do.
+    fn folders(&mut self, extent: Extent) -> BTreeSet<Box<str>> {
+        let now = self.around.clock.now_ms();
+        let mut folders = self.around.touched.take();
+        folders.extend(self.due.iter().filter(|(_, due)| **due <= now).map(|(folder, _)| folder.clone()));
+        // Without compaction of its own accord nothing is noted.
+        if extent == Extent::All || !self.around.auto {
+            let inventory = self.around.inventory.lock().unwrap_or_else(PoisonError::into_inner);
+            folders
+                .extend(inventory.folders().filter(|(_, files)| files.len() > 1).map(|(folder, _)| Box::from(folder)));
+        }
+        folders
+    }
+
+    /// Takes the folder behind the last one that was looked at, round and round, so that each has its turn.
+    fn next_of(&mut self, folders: &mut BTreeSet<Box<str>>) -> Option<Box<str>> {
+        let behind = (Bound::Excluded(&*self.last), Bound::Unbounded);
+        let folder = folders.range::<str, _>(behind).next().or(folders.first())?.clone();
+        folders.remove(&folder);
+        self.last = folder.clone();
+        Some(folder)
+    }
+
+    /// Remembers not to try again at once. The sentence, unless there is nothing wrong.
+    fn failed(&mut self, folder: &str, error: &RunError) -> Option<String> {
+        let now = self.around.clock.now_ms();
+        let wait = match error {
+            RunError::Stopped => return None,
+            RunError::Busy(_) => BUSY_MS,
+            RunError::Failed(_) => RETRY_MS,
+        };
+        self.failed.insert(folder.into(), now + wait);
+        self.due.insert(folder.into(), now + wait);
+        let sentence = format!("{folder} is not compacted: {error}");
+        match error {
+            RunError::Busy(_) => tracing::warn!("{sentence}"),
+            _ => {
+                self.around.metrics.compaction_failures.inc();
+                tracing::error!("{sentence}");
+            }
+        }
+        Some(sentence)
+    }
+
+    /// Merges what is to be merged in a folder, step by step.
+    fn partition(&mut self, folder: &str, extent: Extent, compacted: &mut Compacted) -> Result<(), RunError> {
+        let now = self.around.clock.now_ms();
+        self.due.remove(folder);
+        let day = day_of_folder(folder)
+            .filter(|_| extent == Extent::All || self.failed.get(folder).is_none_or(|until| *until <= now));
+        let Some(day) = day else {
+            if let Some(until) = self.failed.get(folder) {
+                self.due.insert(folder.into(), *until);
+            }
+            return Ok(());
+        };
+        self.failed.remove(folder);
+        let mut merges = 0;
+        loop {
+            let files = self.sized(folder)?;
+            let (wish, due) = match extent {
+                Extent::All => (Wish::All, None),
+                Extent::Due => wish(&files, day, now),
+            };
+            let Some(range) = plan::next(&files, wish) else {
+                self.rest(folder, &files, due.filter(|_| self.around.auto));
+                compacted.partitions += u64::from(merges > 0);
+                return Ok(());
+            };
+            let around = &self.around;
+            let step = self.exchange.run(folder, day, &files[range], &mut || goes_on(around))?;
+            merges += 1;
+            compacted.add(&step);
+            if step.files_after >= step.files_before {
+                // As few as there can be: without this, the same would be tried for ever.
+                self.rest(folder, &files, None);
+                compacted.partitions += 1;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing is to do in a folder before `due`.
+    fn rest(&mut self, folder: &str, files: &[Sized], due: Option<u64>) {
+        match due {
+            Some(due) => {
+                self.due.insert(folder.into(), due);
+                self.sizes.insert(folder.into(), files.to_vec());
+            }
+            None => drop(self.sizes.remove(folder)),
+        }
+    }
+
+    /// The committed files of a folder with their sizes.
+    fn sized(&mut self, folder: &str) -> Result<Vec<Sized>, RunError> {
+        let names = self.around.inventory.lock().unwrap_or_else(PoisonError::into_inner).files(folder);
+        let known = self.sizes.remove(folder).unwrap_or_default();
+        let mut files = Vec::with_capacity(names.len());
+        for name in names {
+            let bytes = match known.binary_search_by_key(&name, |file| file.name) {
+                Ok(at) => known[at].bytes,
+                Err(_) => self.exchange.size(folder, &name)?,
+            };
+            files.push(Sized { name, bytes });
+        }
+        Ok(files)
+    }
+}
+
+/// What is wanted of a partition now, and when to look again although nothing comes for it.
+fn wish(files: &[Sized], day: i64, now: u64) -> (Wish, Option<u64>) {
+    let closes = u64::try_from((day + 1) * DAY_MS as i64).unwrap_or(0) + QUIET_MS;
+    if now < closes {
+        return (Wish::Tiers, Some(closes));
+    }
+    let Some(range) = plan::next(files, Wish::Closed) else { return (Wish::Tiers, None) };
+    let wait = if plan::is_worth(&files[range]) { QUIET_MS } else { LATE_MS };
+    // Epochs are times.
+    let newest = files.last().map_or(0, |file| file.name.epoch);
+    let ready = newest.saturating_add(wait);
+    if now < ready { (Wish::Tiers, Some(ready)) } else { (Wish::Closed, None) }
+}
+
+/// Lets publication go first. Whether to go on at all.
+fn goes_on(around: &Surroundings) -> bool {
+    let began = Instant::now();
+    let is_short = || around.budget.total() > around.budget.bytes_max() - around.budget.bytes_max() / 4;
+    let is_busy = || around.backlog.epochs.load(Ordering::Relaxed) > 1;
+    loop {
+        if around.stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        if !(is_busy() || is_short()) || began.elapsed() > YIELD_MAX {
+            return true;
+        }
+        std::thread::sleep(YIELD_STEP);
+    }
+}
+
+/// The lake's end of the thread.
+pub(in super::super) struct Handle {
+    pub orders: Sender<Order>,
+    pub stop: Arc<AtomicBool>,
+    /// Ends with the thread.
+    ended: Receiver<()>,
+}
+
+impl Handle {
+    pub fn new() -> (Self, Receiver<Order>, Sender<()>) {
+        let (orders, inbox) = crossbeam::channel::unbounded();
+        let (alive, ended) = bounded(0);
+        (Self { orders, stop: Arc::default(), ended }, inbox, alive)
+    }
+}
+
+impl Handle {
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Has the thread look at it.
+        let _ = self.orders.send(Order::Look);
+    }
+
+    /// Until the thread has ended, or it is that late.
+    pub fn wait(&self, give_up: Instant) {
+        let _ = self.ended.recv_deadline(give_up);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
