@@ -11,7 +11,7 @@ use super::LakeError;
 
 /// Random, drawn once per data directory; part of every file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NodeId([u8; 8]);
+pub struct NodeId([u8; 8]);
 
 impl NodeId {
     pub fn bytes(self) -> [u8; 8] {
@@ -38,11 +38,11 @@ impl std::fmt::Display for NodeId {
 
 const MAGIC: &[u8; 8] = b"ringmani";
 const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 24;
+pub(super) const HEADER_BYTES: usize = 24;
 /// Begins each record. No UTF-8 text holds its first byte, so paths in records never look like it.
 const MARK: [u8; 4] = *b"\xF7rec";
 /// Mark, length and checksum.
-const PREFIX_BYTES: usize = 12;
+pub(super) const PREFIX_BYTES: usize = 12;
 
 /// One fact about an epoch. Paths are relative to the data directory. What takes the place of committed files, or only removes
 /// them, has an epoch that is committed already.
@@ -134,7 +134,7 @@ impl std::fmt::Display for Damage {
     }
 }
 
-fn damaged(path: &Path, damage: Damage) -> LakeError {
+pub(super) fn damaged(path: &Path, damage: Damage) -> LakeError {
     LakeError::ManifestDamaged { path: path.to_owned(), damage }
 }
 
@@ -231,7 +231,7 @@ fn header(node: NodeId) -> Vec<u8> {
     bytes
 }
 
-fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError> {
+pub(super) fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError> {
     let cut = || damaged(path, Damage::HeaderCut { bytes: bytes.len() as u64 });
     let mut at = 0;
     let magic: [u8; 8] = take(bytes, &mut at).ok_or_else(cut)?;
@@ -310,14 +310,14 @@ fn read_any(bytes: &[u8], mut at: usize) -> Option<(u64, Record, usize)> {
     (at == body.len()).then_some((sequence, record, end))
 }
 
-fn read_record(bytes: &[u8], at: usize, sequence: u64) -> Option<(Record, usize)> {
+pub(super) fn read_record(bytes: &[u8], at: usize, sequence: u64) -> Option<(Record, usize)> {
     let (found, record, end) = read_any(bytes, at)?;
     (found == sequence).then_some((record, end))
 }
 
 /// Whether a whole record with sequence number `sequence` or later lies anywhere behind `at`. Each record is synced before
 /// the next is written, so that a crash cannot tear any but the last.
-fn whole_record_after(bytes: &[u8], at: usize, sequence: u64) -> bool {
+pub(super) fn whole_record_after(bytes: &[u8], at: usize, sequence: u64) -> bool {
     memmem::find_iter(&bytes[at..], &MARK)
         .any(|found| read_any(bytes, at + found).is_some_and(|(found, ..)| found >= sequence))
 }

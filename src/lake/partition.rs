@@ -36,7 +36,7 @@ impl DayPart {
 }
 
 /// Days since 1970-01-01 in UTC; before it they are negative.
-pub(super) fn day_of(time: i64) -> i64 {
+pub fn day_of(time: i64) -> i64 {
     time.div_euclid(DAY_NS)
 }
 
@@ -176,7 +176,7 @@ pub(super) const N_MAX: u32 = 9_999;
 /// What the name of a lake file says. Names of one folder sort by `epoch`, then by `n`: in order of writing, because the epochs of a
 /// compacted file are those of all files that it took the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileName {
+pub struct FileName {
     /// The last epoch with rows in the file.
     pub epoch: u64,
     /// Attempt, part of a replay, or generation of a compaction.
@@ -216,8 +216,23 @@ impl std::fmt::Display for FileName {
     }
 }
 
+/// The day of a folder `.../day=YYYY-MM-DD`, or of a file in it; `None` for other paths.
+pub fn day_in(path: &str) -> Option<i64> {
+    let part = path.split('/').find_map(|part| part.strip_prefix("day="))?;
+    let mut numbers = part.split('-').map(|number| number.parse::<i64>().ok());
+    let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    // The inverse of what `Day` shows; a date that does not exist is shown as another one.
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let era = shifted.div_euclid(400);
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let year_of_era = shifted.rem_euclid(400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = Day(era * 146_097 + day_of_era - 719_468);
+    (days.to_string() == part).then_some(days.0)
+}
+
 /// Days since 1970-01-01, shown as `YYYY-MM-DD`.
-struct Day(i64);
+pub struct Day(pub i64);
 
 impl std::fmt::Display for Day {
     /// Days to civil date in the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
@@ -265,6 +280,16 @@ mod tests {
         for (offset, day) in (-106_752..=106_751).enumerate() {
             let expected = first.checked_add(jiff::Span::new().days(offset as i64)).unwrap();
             assert_eq!(Day(day).to_string(), expected.to_string());
+            assert_eq!(day_in(&format!("lake/b/m/day={expected}/x.parquet")), Some(day));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_names_no_date_has_no_day() {
+        for folder in
+            ["lake/b/m", "day=2026-02-30", "day=2026-13-01", "day=2026-1-01", "day=2026", "day=", "day=-1-01-01"]
+        {
+            assert_eq!(day_in(folder), None, "{folder}");
         }
     }
 
