@@ -39,6 +39,9 @@ pub struct ListArgs {
     /// One line per file.
     #[arg(long)]
     files: bool,
+    /// Only the paths of the files that state/manifest names, as it stands, whether they are there or not: what a copy of the lake is made of.
+    #[arg(long, conflicts_with_all = ["files", "json"])]
+    paths: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -104,7 +107,10 @@ pub enum LakeCommandError {
 pub fn run(command: &LakeCommand) -> Result<(), LakeCommandError> {
     let mut is_sound = true;
     let text = match command {
-        LakeCommand::List(ListArgs { place, bucket, measurement, files, json }) => {
+        LakeCommand::List(ListArgs { place, bucket, measurement, paths: true, .. }) => {
+            lake::paths(&place.data_dir, &wanted(bucket, measurement))?
+        }
+        LakeCommand::List(ListArgs { place, bucket, measurement, files, json, .. }) => {
             let report = lake::list(&place.data_dir, &wanted(bucket, measurement), *files)?;
             if *json { report.to_json()? + "\n" } else { report.to_string() }
         }

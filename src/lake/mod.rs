@@ -10,6 +10,7 @@ mod column;
 mod coordinator;
 mod disk;
 mod encode;
+mod expiry;
 mod feed;
 mod footer;
 mod gather;
@@ -45,7 +46,10 @@ use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
 use coordinator::{Backlog, Command, Coordinator, Shared, Step};
+use expiry::Expiry;
+pub use expiry::ExpiryOptions;
 pub use feed::{Feed, FeedError, feed};
+use inventory::Inventory;
 use job::Job;
 pub use ledger::{Change, ChangeKind, Changes, Ledger, Standing, standing};
 pub use manifest::{Damage, NodeId};
@@ -138,6 +142,13 @@ pub struct Lake {
     commands: Sender<Command>,
     progress: watch::Receiver<Progress>,
     backlog: Arc<Backlog>,
+    inventory: Arc<Mutex<Inventory>>,
+    /// What those who remove old days work with.
+    catalog: Arc<Catalog>,
+    metrics: Arc<Metrics>,
+    data_dir: PathBuf,
+    /// Open as long as days may be removed.
+    expires: Option<Sender<()>>,
     /// The coordinator's last word.
     ended: Receiver<Result<(), String>>,
     threads: Vec<JoinHandle<()>>,
@@ -169,18 +180,65 @@ impl Lake {
             threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
         let inventory = Arc::new(Mutex::new(inventory));
-        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), inventory, progress, on_commit };
+        let shared = Shared {
+            catalog: Arc::clone(&catalog),
+            metrics: Arc::clone(&metrics),
+            budget,
+            backlog: Arc::clone(&backlog),
+            inventory: Arc::clone(&inventory),
+            progress,
+            on_commit,
+        };
         let data_dir = inspected.into_data_dir();
         let publisher = Publisher::new(data_dir.clone(), disk, manifest);
         let node_id = publisher.node().bytes();
         let left = vec![epoch_floor; options.shards];
-        let coordinator = Coordinator::new(data_dir, publisher, shared, inbox, jobs, left);
+        let coordinator = Coordinator::new(data_dir.clone(), publisher, shared, inbox, jobs, left);
         let (last_word, ended) = bounded(1);
         threads.push(spawn(0, move || {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
-        Ok(Self { node_id, committed, epoch_floor, commands, progress: watcher, backlog, ended, threads })
+        Ok(Self {
+            node_id,
+            committed,
+            epoch_floor,
+            commands,
+            progress: watcher,
+            backlog,
+            inventory,
+            catalog,
+            metrics,
+            data_dir,
+            expires: None,
+            ended,
+            threads,
+        })
+    }
+
+    /// Removes days whose time is over, from now on, if `options` say so of any bucket.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn expire(&mut self, options: ExpiryOptions) -> Result<(), LakeError> {
+        if !options.is_on() {
+            return Ok(());
+        }
+        tracing::info!(
+            "days that are older than their bucket's retention are removed, from when the clocks have agreed for an hour on"
+        );
+        let expiry = Expiry {
+            options,
+            data_dir: self.data_dir.clone(),
+            catalog: Arc::clone(&self.catalog),
+            metrics: Arc::clone(&self.metrics),
+            inventory: Arc::clone(&self.inventory),
+            commands: self.commands.clone(),
+        };
+        let (open, stop) = bounded(0);
+        self.threads.push(spawn("expiry", move || expiry.run(&stop))?);
+        self.expires = Some(open);
+        Ok(())
     }
 
     /// Random, drawn once per data directory.
@@ -248,6 +306,8 @@ impl Lake {
     pub fn finish(self, give_up: Instant) -> Result<(), LakeError> {
         /// What the coordinator may take to notice that its time is up.
         const GRACE: Duration = Duration::from_millis(100);
+        // First, so that no further day is removed.
+        drop(self.expires);
         let _ = self.commands.send(Command::Finish(give_up));
         let reason = match self.ended.recv_deadline(give_up + GRACE) {
             Ok(Ok(())) => {
@@ -268,11 +328,11 @@ impl Lake {
 }
 
 /// A panic outside of a job leaves the lake without a thread that it needs: the process ends.
-fn spawn(index: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
+fn spawn(name: impl std::fmt::Display, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
     let work = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             std::process::abort();
         }
     };
-    std::thread::Builder::new().name(format!("{THREAD_NAME}{index}")).spawn(work).map_err(LakeError::Thread)
+    std::thread::Builder::new().name(format!("{THREAD_NAME}{name}")).spawn(work).map_err(LakeError::Thread)
 }

@@ -7,7 +7,7 @@ use crate::table::{Booleans, FieldColumn, Floats, Integers, Presence, Rows, Run,
 
 use super::manifest::NodeId;
 
-const DAY_NS: i64 = 86_400_000_000_000;
+pub(super) const DAY_NS: i64 = 86_400_000_000_000;
 const UNSEEN: u32 = u32::MAX;
 
 /// The rows of one sealed table that fall on one day, in order of arrival.

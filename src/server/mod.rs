@@ -10,6 +10,7 @@ mod conn;
 mod connections;
 mod durable;
 mod epoch;
+mod feed;
 mod linger;
 mod lock;
 mod node;
@@ -194,7 +195,7 @@ impl Node {
         warn_of_names(&budget);
         let keeper = Arc::new(Keeper::default());
         let options = lake::Options { threads: config.lake_threads, shards: config.shards };
-        let lake = Lake::start(
+        let mut lake = Lake::start(
             inspected,
             options,
             Arc::clone(&catalog),
@@ -202,6 +203,7 @@ impl Node {
             Arc::clone(&budget),
             recovery::frees_log(&keeper),
         )?;
+        lake.expire(lake::ExpiryOptions { on: config.expiry, buckets: config.buckets.clone() })?;
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let readiness = Arc::new(Readiness::new(node::now_ns()));

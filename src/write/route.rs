@@ -16,6 +16,8 @@ pub enum Route {
     Ready,
     Metrics,
     Flush,
+    /// `GET /api/changes`.
+    Changes,
 }
 
 impl Route {
@@ -29,6 +31,7 @@ impl Route {
             "/ready" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/api/flush" => Self::Flush,
+            "/api/changes" => Self::Changes,
             _ => return None,
         })
     }
@@ -38,6 +41,7 @@ impl Route {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush => "POST, OPTIONS",
             Self::Query => "GET, POST, OPTIONS",
+            Self::Changes => "GET, OPTIONS",
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
         }
     }
@@ -52,6 +56,7 @@ impl Route {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush => matches!(method, Method::Post),
             Self::Query => matches!(method, Method::Get | Method::Post),
+            Self::Changes => matches!(method, Method::Get),
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => matches!(method, Method::Get | Method::Head),
         }
     }
@@ -59,7 +64,7 @@ impl Route {
     /// Whether a node that wants tokens wants one here. What tells of the node alone is open to probes.
     pub const fn needs_token(self) -> bool {
         match self {
-            Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Flush => true,
+            Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Flush | Self::Changes => true,
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => false,
         }
     }

@@ -115,10 +115,15 @@ impl Home {
 
     /// One row per (request, value), all of one series and time.
     pub fn sealed(&self, id: u32, rows: &[(u64, i64)]) -> SealedTable {
+        self.sealed_at(id, rows, 5)
+    }
+
+    /// The same at another time.
+    pub fn sealed_at(&self, id: u32, rows: &[(u64, i64)], time: i64) -> SealedTable {
         let table = self.catalog.table(id);
         let row = |value| Row {
             tags: BTreeMap::from([(0, "a".to_owned())]),
-            time: 5,
+            time,
             fields: BTreeMap::from([(0, Value::Integer(value))]),
         };
         let requests: Vec<(u64, Vec<Row>)> =

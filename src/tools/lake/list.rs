@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::LakeToolError;
-use super::files::{Footer, Wanted, look};
+use super::files::{Files, Footer, Wanted, look};
 use super::text::{aligned, counted, range, time};
 
 /// What was found, for people (`Display`) and machines (JSON).
@@ -83,6 +83,15 @@ pub fn list(data_dir: &Path, wanted: &Wanted, with_files: bool) -> Result<ListRe
         files: with_files.then_some(lines),
         missing,
     })
+}
+
+/// The paths of the files that the manifest names, relative to the data directory, a line each.
+///
+/// # Errors
+/// There is no lake, or nothing in it is what is asked for.
+pub fn paths(data_dir: &Path, wanted: &Wanted) -> Result<String, LakeToolError> {
+    let Files { paths, .. } = Files::find(data_dir, wanted)?;
+    Ok(paths.into_iter().map(|path| path + "\n").collect())
 }
 
 impl Seen {

@@ -15,7 +15,7 @@ use crate::lake::{FeedError, LakeError};
 pub use changes::{ChangesReport, changes};
 pub use describe::{DescribeReport, describe};
 pub use files::Wanted;
-pub use list::{ListReport, list};
+pub use list::{ListReport, list, paths};
 pub use verify::{Fault, VerifyReport, verify};
 
 #[derive(Debug, thiserror::Error)]
