@@ -51,6 +51,10 @@ pub enum FeedError {
          begin anew with since=0, which lists every file"
     )]
     Ahead { since: u64, last_epoch: u64 },
+    #[error(
+        "what changed behind epoch {since} is not known any more, only from epoch {checkpoint} on; begin anew with since=0, which lists every file"
+    )]
+    Forgotten { since: u64, checkpoint: u64 },
     #[error("there is no memory now for the answer, {bytes} bytes so far; ask again later, or with a lower limit")]
     Memory { bytes: usize },
 }
@@ -76,7 +80,10 @@ pub fn feed(
     let (mut files, mut bytes) = (0, 0);
     let mut last_epoch = since;
     while let Some(change) = changes.next()? {
-        if change.kind == ChangeKind::Flush {
+        if change.kind == ChangeKind::Checkpoint && (1..change.epoch).contains(&since) {
+            return Err(FeedError::Forgotten { since, checkpoint: change.epoch });
+        }
+        if matches!(change.kind, ChangeKind::Flush | ChangeKind::Checkpoint) {
             if change.epoch <= since {
                 // All that stands before it was told before.
                 told.clear();

@@ -104,6 +104,8 @@ pub enum ChangeKind {
     Replacement,
     /// Files whose time was over.
     Expiry,
+    /// The files that there were when the manifest was condensed.
+    Checkpoint,
 }
 
 impl ChangeKind {
@@ -112,6 +114,7 @@ impl ChangeKind {
             Self::Flush => "flush",
             Self::Replacement => "replacement",
             Self::Expiry => "expiry",
+            Self::Checkpoint => "checkpoint",
         }
     }
 }
@@ -157,6 +160,11 @@ impl Changes {
                 Record::Intent { epoch, adds, removes } => self.open.push((epoch, adds, removes)),
                 Record::Abort { epoch } => self.open.retain(|intent| intent.0 != epoch),
                 Record::Commit { epoch, .. } => return Ok(Some(self.commit(epoch))),
+                Record::Checkpoint { epoch, files, .. } => {
+                    self.last_epoch = epoch;
+                    let kind = ChangeKind::Checkpoint;
+                    return Ok(Some(Change { epoch, kind, added: files, removed: Vec::new() }));
+                }
             }
         }
         Ok(None)
@@ -252,6 +260,10 @@ pub fn standing<'a>(data_dir: &Path, files: &[&'a str]) -> Result<HashMap<&'a st
                 let undone = open.extract_if(.., |file| file.0 == epoch && file.2 == Standing::Committed);
                 standings.extend(undone.map(|(_, name, _)| (name, Standing::Aborted)));
                 open.retain(|file| file.0 != epoch);
+            }
+            Record::Checkpoint { files, .. } => {
+                let known = files.iter().filter_map(|path| names.get(path.as_str()));
+                standings.extend(known.map(|name| (*name, Standing::Committed)));
             }
         }
     }

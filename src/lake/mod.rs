@@ -5,6 +5,7 @@
 //! become visible and durable together (`publish`). Epochs are committed in order. What cannot be written stays in memory
 //! and is tried again.
 
+mod checkpoint;
 mod chunk;
 mod column;
 mod coordinator;
@@ -177,7 +178,7 @@ impl Lake {
         let mut threads = Vec::new();
         for index in 1..options.threads.max(1) {
             let (queue, budget) = (jobs.1.clone(), Arc::clone(&budget));
-            threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
+            threads.push(spawn(&index.to_string(), move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
         let inventory = Arc::new(Mutex::new(inventory));
         let shared = Shared {
@@ -195,7 +196,7 @@ impl Lake {
         let left = vec![epoch_floor; options.shards];
         let coordinator = Coordinator::new(data_dir.clone(), publisher, shared, inbox, jobs, left);
         let (last_word, ended) = bounded(1);
-        threads.push(spawn(0, move || {
+        threads.push(spawn("0", move || {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
@@ -328,7 +329,7 @@ impl Lake {
 }
 
 /// A panic outside of a job leaves the lake without a thread that it needs: the process ends.
-fn spawn(name: impl std::fmt::Display, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
     let work = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             std::process::abort();

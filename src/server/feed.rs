@@ -55,7 +55,7 @@ fn json(data_dir: &Path, since: Since, budget: &Arc<Budget>) -> Result<Vec<u8>, 
     let feed = lake::feed(data_dir, since.epoch, files_max, has_room).map_err(|error| match error {
         FeedError::Lake(error) => NoChanges::Failed(error.to_string()),
         FeedError::Memory { .. } => NoChanges::NoMemory,
-        FeedError::Ahead { .. } => NoChanges::Gone(error.to_string()),
+        FeedError::Ahead { .. } | FeedError::Forgotten { .. } => NoChanges::Gone(error.to_string()),
     })?;
     feed.to_json().map_err(|error| NoChanges::Failed(error.to_string()))
 }

@@ -508,6 +508,9 @@ mod tests {
             Refusal::TooLargeForLog { bytes_max: 7 },
             Refusal::Poisoned { reason: "it broke".into(), in_flight: true },
             Refusal::Recovering,
+            Refusal::Changes { name: "since" },
+            Refusal::Forgotten { reason: "begin anew".into() },
+            Refusal::Untold { reason: "it broke".into() },
             Refusal::Publish { reason: "it broke".into() },
         ];
         refusals.extend(http.map(Refusal::Http));

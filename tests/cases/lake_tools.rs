@@ -147,8 +147,9 @@ fn changes_are_told_to_who_may_read_everything() {
         let made = ringest("token").arg("create").arg("--data-dir").arg(dir.path()).args(args).output().unwrap();
         must(&made).trim().to_owned()
     };
-    let [all, one, writer] = [&["--read", "*"][..], &["--read", "d", "--read", "d*"], &["--write", "*"]]
-        .map(|args| token(&[&["--name", "n"], args].concat()));
+    let all = token(&["--name", "all", "--read", "*"]);
+    let one = token(&["--name", "one", "--read", "d", "--read", "d*"]);
+    let writer = token(&["--name", "writer", "--write", "*"]);
     let node = Node::start_in(dir, &["--auth", "required"]);
     for (token, status) in [(all, 200), (one, 401), (writer, 401)] {
         let mut client = Client::new(node.address());

@@ -56,7 +56,7 @@ fn names(place: Place<'_>, metadata: &ParquetMetaData, known: &Known, tell: &mut
         Some(name) => {
             expect("ringest.node", &str::to_owned, name.node.to_string());
             expect("ringest.epoch", &str::to_owned, name.epoch.to_string());
-            if value_of(metadata, "ringest.first_epoch").is_some() {
+            if name.first_epoch != name.epoch || value_of(metadata, "ringest.first_epoch").is_some() {
                 expect("ringest.first_epoch", &str::to_owned, name.first_epoch.to_string());
             }
         }
