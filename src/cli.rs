@@ -3,6 +3,7 @@
 mod ask;
 mod compact;
 mod generate;
+mod lake;
 mod token;
 mod wal;
 
@@ -47,6 +48,9 @@ enum Commands {
     Compact(compact::CompactArgs),
     /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
     Generate(generate::GenerateArgs),
+    /// Look into the lake of a data directory: its tables and files, whether they are sound, and what has changed.
+    #[command(subcommand)]
+    Lake(lake::LakeCommand),
     /// Make, list and revoke the tokens that a node with auth = required asks for.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -89,6 +93,7 @@ fn run_with(args: Vec<OsString>, early: &EarlyHangups) -> ExitCode {
         Commands::Flush(args) => done(ask::post(&args, "/api/flush").map(drop)),
         Commands::Compact(args) => done(compact::run(&args)),
         Commands::Generate(args) => done(generate::run(&args)),
+        Commands::Lake(command) => done(lake::run(&command)),
         Commands::Token(command) => done(token::run(&command)),
         Commands::Wal(command) => done(wal::run(&command)),
     }

@@ -383,7 +383,7 @@ options! {
         show: value::show_size,
     };
 
-    /// Age beyond which points are refused, for buckets that a write creates; inf takes points of any age. Nothing stored is deleted.
+    /// Age beyond which points are refused, for buckets that a write creates; inf takes points of any age. Nothing stored is deleted by it alone (expiry).
     default_retention: Option<Duration> = Setting {
         key: "default-retention",
         placeholder: "DURATION|inf",
@@ -391,6 +391,16 @@ options! {
         default: DefaultValue::Fixed("72h"),
         parse: value::bucket_retention,
         show: value::show_retention,
+    };
+
+    /// Whether whole days that are older than their bucket's retention are removed from the lake; a bucket's section may say otherwise.
+    expiry: bool = Setting {
+        key: "expiry",
+        placeholder: "off|on",
+        accepts: "off or on",
+        default: DefaultValue::Fixed("off"),
+        parse: value::on_or_off,
+        show: value::show_on_or_off,
     };
 
     /// Whether a write to an unknown bucket creates it; if not, it gets 404.

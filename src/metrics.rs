@@ -70,6 +70,10 @@ pub struct Metrics {
     pub file_bytes_written: Counter,
     /// Rows in published files.
     pub rows_written: Counter,
+    /// Days of a bucket that have expired, and what they held.
+    pub expired_days: Counter,
+    pub expired_files: Counter,
+    pub expired_bytes: Counter,
     /// Failed attempts to publish an epoch.
     pub publish_failures: Counter,
     /// Merges of files that took the place of others; and attempts that failed.
@@ -127,6 +131,9 @@ impl Metrics {
             files_written: Counter::default(),
             file_bytes_written: Counter::default(),
             rows_written: Counter::default(),
+            expired_days: Counter::default(),
+            expired_files: Counter::default(),
+            expired_bytes: Counter::default(),
             publish_failures: Counter::default(),
             compactions: Counter::default(),
             compaction_failures: Counter::default(),
@@ -199,6 +206,14 @@ impl Metrics {
             metrics.file_bytes_written.clone(),
         );
         registry.register("rows_written", "Rows in published Parquet files", metrics.rows_written.clone());
+        registry.register("expired_days", "Days of a bucket removed by expiry", metrics.expired_days.clone());
+        registry.register("expired_files", "Parquet files removed by expiry", metrics.expired_files.clone());
+        registry.register_with_unit(
+            "expired",
+            "Bytes of Parquet files removed by expiry",
+            Unit::Bytes,
+            metrics.expired_bytes.clone(),
+        );
         registry.register("publish_failures", "Failed attempts to publish an epoch", metrics.publish_failures.clone());
         registry.register("epoch_committed", "Newest committed epoch", metrics.epoch_committed.clone());
         metrics.register_compaction(&mut registry);

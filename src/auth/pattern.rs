@@ -30,6 +30,11 @@ impl Pattern {
         rest.ends_with(last)
     }
 
+    /// Whether any name matches: there is nothing but stars.
+    pub fn matches_all(&self) -> bool {
+        self.0.bytes().all(|byte| byte == b'*')
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -74,6 +79,7 @@ mod tests {
             for name in matching {
                 assert!(pattern.matches(name), "{pattern:?} {name:?}");
             }
+            assert_eq!(pattern.matches_all(), pattern.as_str() == "*", "{pattern:?}");
             for name in others {
                 assert!(!pattern.matches(name), "{pattern:?} {name:?}");
             }

@@ -127,6 +127,11 @@ impl Token {
     pub fn may_read(&self, bucket: &str) -> bool {
         self.read.iter().any(|pattern| pattern.matches(bucket))
     }
+
+    /// Whether the token may read every bucket that there is or will be.
+    pub fn may_read_all(&self) -> bool {
+        self.read.iter().any(Pattern::matches_all)
+    }
 }
 
 /// Whether `secret` is that of `token`; without a token the same work is done, for nothing.

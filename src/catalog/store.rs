@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::births::Entry as Birth;
 use super::names::parquet_name;
 pub use super::persist::CatalogError;
-use super::persist::{Log, Record};
+use super::persist::{self, Log, Record};
 use super::{Bucket, COLUMNS_MAX, Column, Columns, FieldType, Table};
 use crate::budget::{Budget, Consumer, Reservation};
 
@@ -125,6 +125,18 @@ impl Catalog {
         Ok(Self { known: Mutex::new(known), log: Some(Mutex::new(log)) })
     }
 
+    /// What `dir/catalog` holds, without changing the file, if there is one: what is born from here on stays in memory.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or is of another version.
+    pub fn read(dir: &Path) -> Result<Self, CatalogError> {
+        let mut known = Known::default();
+        for record in persist::read(dir)? {
+            known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
+        }
+        Ok(Self { known: Mutex::new(known), log: None })
+    }
+
     /// A catalog without a file: it lives as long as its process needs it.
     pub fn in_memory() -> Self {
         Self { known: Mutex::default(), log: None }
@@ -150,6 +162,11 @@ impl Catalog {
     /// All buckets, in the order of their birth.
     pub fn buckets(&self) -> Vec<Arc<Bucket>> {
         self.known().buckets.clone()
+    }
+
+    /// All tables, in the order of their birth.
+    pub fn tables(&self) -> Vec<Arc<Table>> {
+        self.known().tables.iter().map(|entry| Arc::clone(&entry.table)).collect()
     }
 
     /// Heap that a bucket of this name takes, roughly.

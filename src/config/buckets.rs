@@ -34,6 +34,8 @@ pub struct BucketSettings {
     pub retention: Option<Option<Duration>>,
     /// Points that are refused are kept under `rejects/`.
     pub rejects: bool,
+    /// Whether days that are older than the retention are removed; beats the option.
+    pub expiry: Option<bool>,
 }
 
 impl Buckets {
@@ -77,12 +79,15 @@ impl Buckets {
         let mut toml = String::new();
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         // Writing to a String cannot fail.
-        for (name, BucketSettings { retention, rejects }) in &self.settings {
+        for (name, BucketSettings { retention, rejects, expiry }) in &self.settings {
             let _ = writeln!(toml, "\n[{BUCKET_KEY}.{}]", basic_string(name));
             if let Some(retention) = retention {
                 let _ = writeln!(toml, "retention = {}", quoted(&value::show_retention(retention)));
             }
             let _ = writeln!(toml, "rejects = {rejects}");
+            if let Some(expiry) = expiry {
+                let _ = writeln!(toml, "expiry = {}", quoted(&value::show_on_or_off(expiry)));
+            }
         }
         for (db, policies) in &self.mappings {
             for (policy, bucket) in policies {
@@ -144,9 +149,10 @@ impl<F: Fn(usize) -> Origin> Reader<'_, F> {
 
     fn read_settings(&mut self, section: &DeTable<'_>) -> BucketSettings {
         let mut settings = BucketSettings::default();
-        for (key, text, origin) in self.read_keys(section, &["retention", "rejects"]) {
+        for (key, text, origin) in self.read_keys(section, &["retention", "rejects", "expiry"]) {
             let parsed = match key {
                 "retention" => value::bucket_retention(&text).map(|retention| settings.retention = Some(retention)),
+                "expiry" => value::on_or_off(&text).map(|expiry| settings.expiry = Some(expiry)),
                 _ => value::yes_or_no(&text).map(|rejects| settings.rejects = rejects),
             };
             match parsed {
@@ -155,6 +161,7 @@ impl<F: Fn(usize) -> Origin> Reader<'_, F> {
                 Err(Fault::Shape) if key == "retention" => {
                     self.impossible(key, text, origin, "give a duration of at least 1s, such as 72h or 30d, or inf");
                 }
+                Err(Fault::Shape) if key == "expiry" => self.impossible(key, text, origin, "give off or on"),
                 Err(Fault::Shape) => self.impossible(key, text, origin, "give true or false"),
             }
         }
@@ -246,6 +253,7 @@ retention = "30d"
 [bucket."telegraf/long term"]
 retention = inf
 rejects = true
+expiry = "on"
 
 [bucket."a \"b\" \\ \t"]
 
@@ -269,6 +277,8 @@ bucket = "telegraf/long term"
         assert_eq!((buckets.retention("a \"b\" \\ \t"), buckets.retention("other")), (None, None));
         assert!(buckets.settings("telegraf/long term").unwrap().rejects);
         assert!(!buckets.settings("metrics").unwrap().rejects);
+        let expiry = |bucket| buckets.settings(bucket).unwrap().expiry;
+        assert_eq!((expiry("telegraf/long term"), expiry("metrics")), (Some(true), None));
         for policy in ["", "autogen"] {
             assert_eq!(buckets.mapped("telegraf", policy), Some("metrics"));
         }
@@ -291,12 +301,13 @@ bucket = "telegraf/long term"
         for (file, expected) in [
             (
                 "[bucket.a]\n\nretentoin = \"1h\"\n",
-                "FILE:3: there is no option \"retentoin\" (did you mean \"retention\"?); the options are retention, rejects",
+                "FILE:3: there is no option \"retentoin\" (did you mean \"retention\"?); the options are retention, rejects, expiry",
             ),
             (
                 "[bucket.a]\nretention = \"0s\"\n",
                 "FILE:2: retention = \"0s\" is not possible: give a duration of at least 1s, such as 72h or 30d, or inf",
             ),
+            ("[bucket.a]\nexpiry = true\n", "FILE:2: expiry = \"true\" is not possible: give off or on"),
             ("[bucket.a]\nrejects = 1\n", "FILE:2: rejects = \"1\" is not possible: give true or false"),
             ("[bucket.\"\"]\n", "FILE:1: bucket = \"\" is not possible: give a name"),
             (

@@ -30,6 +30,7 @@ const SAMPLES: &[(&str, [&str; 3])] = &[
     ("flush-size", ["1MiB", "2MiB", "3MiB"]),
     ("max-body-size", ["1MB", "2MB", "3MB"]),
     ("default-retention", ["1h", "2h", "inf"]),
+    ("expiry", ["on", "off", "on"]),
     ("auto-create-buckets", ["false", "false", "false"]),
     ("rejects-size-limit", ["1MiB", "2MiB", "3MiB"]),
     ("memory-limit", ["1GiB", "2GiB", "3GiB"]),

@@ -164,6 +164,14 @@ pub fn auth(text: &str) -> Result<Auth, Fault> {
     choice(text, &["required", "off"]).map(|name| if name == "required" { Auth::Required } else { Auth::Off })
 }
 
+pub fn on_or_off(text: &str) -> Result<bool, Fault> {
+    choice(text, &["off", "on"]).map(|choice| choice == "on")
+}
+
+pub fn show_on_or_off(on: &bool) -> String {
+    if *on { "on" } else { "off" }.to_owned()
+}
+
 pub fn yes_or_no(text: &str) -> Result<bool, Fault> {
     text.parse().map_err(|_| Fault::Shape)
 }

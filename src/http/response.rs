@@ -13,6 +13,7 @@ pub enum Status {
     NotFound = 404,
     MethodNotAllowed = 405,
     RequestTimeout = 408,
+    Gone = 410,
     LengthRequired = 411,
     ContentTooLarge = 413,
     UriTooLong = 414,
@@ -28,7 +29,7 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Continue,
         Self::Ok,
         Self::NoContent,
@@ -38,6 +39,7 @@ impl Status {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
+        Self::Gone,
         Self::LengthRequired,
         Self::ContentTooLarge,
         Self::UriTooLong,
@@ -79,6 +81,7 @@ impl Status {
             Self::NotFound => "HTTP/1.1 404 Not Found\r\n",
             Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed\r\n",
             Self::RequestTimeout => "HTTP/1.1 408 Request Timeout\r\n",
+            Self::Gone => "HTTP/1.1 410 Gone\r\n",
             Self::LengthRequired => "HTTP/1.1 411 Length Required\r\n",
             Self::ContentTooLarge => "HTTP/1.1 413 Content Too Large\r\n",
             Self::UriTooLong => "HTTP/1.1 414 URI Too Long\r\n",

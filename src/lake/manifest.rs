@@ -11,7 +11,7 @@ use super::LakeError;
 
 /// Random, drawn once per data directory; part of every file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NodeId([u8; 8]);
+pub struct NodeId([u8; 8]);
 
 impl NodeId {
     pub fn bytes(self) -> [u8; 8] {
@@ -37,12 +37,14 @@ impl std::fmt::Display for NodeId {
 }
 
 const MAGIC: &[u8; 8] = b"ringmani";
+/// Of a manifest without a checkpoint, and of one with.
 const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 24;
+const VERSION_WITH_CHECKPOINT: u32 = 2;
+pub(super) const HEADER_BYTES: usize = 24;
 /// Begins each record. No UTF-8 text holds its first byte, so paths in records never look like it.
 const MARK: [u8; 4] = *b"\xF7rec";
 /// Mark, length and checksum.
-const PREFIX_BYTES: usize = 12;
+pub(super) const PREFIX_BYTES: usize = 12;
 
 /// One fact about an epoch. Paths are relative to the data directory. What takes the place of committed files, or only removes
 /// them, has an epoch that is committed already.
@@ -55,13 +57,46 @@ pub(super) enum Record {
     Commit { epoch: u64, catalog_bytes: u64 },
     /// The adds of every open intent of the epoch have been unlinked.
     Abort { epoch: u64 },
+    /// The first record: what those came to that stood in its place. `epoch` is the last that was committed, `floor` the newest that any of
+    /// them named, and `files` are those of the lake.
+    Checkpoint { epoch: u64, floor: u64, catalog_bytes: u64, files: Vec<String> },
 }
 
 impl Record {
     pub fn epoch(&self) -> u64 {
         match self {
-            Self::Intent { epoch, .. } | Self::Commit { epoch, .. } | Self::Abort { epoch } => *epoch,
+            Self::Intent { epoch, .. }
+            | Self::Commit { epoch, .. }
+            | Self::Abort { epoch }
+            | Self::Checkpoint { epoch, .. } => *epoch,
         }
+    }
+
+    /// New epochs lie above it.
+    pub fn floor(&self) -> u64 {
+        if let Self::Checkpoint { floor, .. } = self { *floor } else { self.epoch() }
+    }
+
+    /// Whether the files `adds` of it appeared, or were about to.
+    pub fn adds(&self) -> &[String] {
+        match self {
+            Self::Intent { adds, .. } => adds,
+            Self::Checkpoint { files, .. } => files,
+            Self::Commit { .. } | Self::Abort { .. } => &[],
+        }
+    }
+
+    /// How much of the catalog committed files rely on by it.
+    pub fn catalog_bytes(&self) -> u64 {
+        match self {
+            Self::Commit { catalog_bytes, .. } | Self::Checkpoint { catalog_bytes, .. } => *catalog_bytes,
+            Self::Intent { .. } | Self::Abort { .. } => 0,
+        }
+    }
+
+    /// Bytes that it takes in the manifest.
+    pub fn encoded_bytes(&self) -> u64 {
+        encode(self, 0).len() as u64
     }
 }
 
@@ -134,7 +169,7 @@ impl std::fmt::Display for Damage {
     }
 }
 
-fn damaged(path: &Path, damage: Damage) -> LakeError {
+pub(super) fn damaged(path: &Path, damage: Damage) -> LakeError {
     LakeError::ManifestDamaged { path: path.to_owned(), damage }
 }
 
@@ -145,15 +180,11 @@ impl Manifest {
         let mut id = [0; 8];
         getrandom::fill(&mut id).map_err(|random| error(io::Error::other(random)))?;
         let node = NodeId(id);
-        let aside = path.with_extension("new");
         let write = || -> io::Result<File> {
-            let mut file = File::create(&aside)?;
-            file.write_all(&header(node))?;
+            let mut file = File::create(aside(path))?;
+            file.write_all(&header(node, VERSION))?;
             file.sync_all()?;
-            std::fs::rename(&aside, path)?;
-            if let Some(folder) = path.parent() {
-                File::open(folder)?.sync_all()?;
-            }
+            put_in_place(path)?;
             Ok(file)
         };
         let file = write().map_err(error)?;
@@ -173,6 +204,25 @@ impl Manifest {
         let file = open().map_err(|source| LakeError::Io { action: "open", path: path.clone(), source })?;
         let sequence = read.records.len() as u64;
         Ok(Self { file, path, node: read.node, sequence, end: read.whole_bytes, poisoned: false })
+    }
+
+    /// Writes a manifest of the same node with other records, the first of them a checkpoint, aside. Nothing has changed before it takes its place.
+    pub fn write_aside(&self, records: &[Record]) -> io::Result<Self> {
+        let mut bytes = header(self.node, VERSION_WITH_CHECKPOINT);
+        for (sequence, record) in (0..).zip(records) {
+            bytes.extend(encode(record, sequence));
+        }
+        let mut file = File::create(aside(&self.path))?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        let (sequence, end) = (records.len() as u64, bytes.len() as u64);
+        Ok(Self { file, path: self.path.clone(), node: self.node, sequence, end, poisoned: false })
+    }
+
+    /// Puts what was written aside in the place of the manifest.
+    pub fn take_place(self) -> io::Result<Self> {
+        put_in_place(&self.path)?;
+        Ok(self)
     }
 
     pub fn node(&self) -> NodeId {
@@ -221,17 +271,31 @@ impl Manifest {
     }
 }
 
-fn header(node: NodeId) -> Vec<u8> {
+/// Where a manifest is written before it has its name.
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Gives what was written aside, and synced, its name, durably.
+fn put_in_place(path: &Path) -> io::Result<()> {
+    std::fs::rename(aside(path), path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn header(node: NodeId, version: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&node.0);
     let checksum = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes
 }
 
-fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError> {
+pub(super) fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError> {
     let cut = || damaged(path, Damage::HeaderCut { bytes: bytes.len() as u64 });
     let mut at = 0;
     let magic: [u8; 8] = take(bytes, &mut at).ok_or_else(cut)?;
@@ -239,7 +303,7 @@ fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError> {
     if magic != *MAGIC {
         return Err(damaged(path, Damage::Header));
     }
-    if version != VERSION {
+    if ![VERSION, VERSION_WITH_CHECKPOINT].contains(&version) {
         return Err(LakeError::ManifestVersion { path: path.to_owned(), version });
     }
     let node = take(bytes, &mut at).ok_or_else(cut)?;
@@ -255,6 +319,7 @@ fn encode(record: &Record, sequence: u64) -> Vec<u8> {
         Record::Intent { .. } => 1,
         Record::Commit { .. } => 2,
         Record::Abort { .. } => 3,
+        Record::Checkpoint { .. } => 4,
     };
     let mut body = Vec::new();
     body.extend_from_slice(&sequence.to_le_bytes());
@@ -267,6 +332,11 @@ fn encode(record: &Record, sequence: u64) -> Vec<u8> {
         }
         Record::Commit { catalog_bytes, .. } => body.extend_from_slice(&catalog_bytes.to_le_bytes()),
         Record::Abort { .. } => {}
+        Record::Checkpoint { floor, catalog_bytes, files, .. } => {
+            body.extend_from_slice(&floor.to_le_bytes());
+            body.extend_from_slice(&catalog_bytes.to_le_bytes());
+            put_paths(&mut body, files);
+        }
     }
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
     bytes.extend_from_slice(&MARK);
@@ -305,19 +375,24 @@ fn read_any(bytes: &[u8], mut at: usize) -> Option<(u64, Record, usize)> {
         1 => Record::Intent { epoch, adds: paths(body, &mut at)?, removes: paths(body, &mut at)? },
         2 => Record::Commit { epoch, catalog_bytes: u64::from_le_bytes(take(body, &mut at)?) },
         3 => Record::Abort { epoch },
+        4 => {
+            let (floor, catalog_bytes) = (take(body, &mut at)?, take(body, &mut at)?);
+            let (floor, catalog_bytes) = (u64::from_le_bytes(floor), u64::from_le_bytes(catalog_bytes));
+            Record::Checkpoint { epoch, floor, catalog_bytes, files: paths(body, &mut at)? }
+        }
         _ => return None,
     };
     (at == body.len()).then_some((sequence, record, end))
 }
 
-fn read_record(bytes: &[u8], at: usize, sequence: u64) -> Option<(Record, usize)> {
+pub(super) fn read_record(bytes: &[u8], at: usize, sequence: u64) -> Option<(Record, usize)> {
     let (found, record, end) = read_any(bytes, at)?;
     (found == sequence).then_some((record, end))
 }
 
 /// Whether a whole record with sequence number `sequence` or later lies anywhere behind `at`. Each record is synced before
 /// the next is written, so that a crash cannot tear any but the last.
-fn whole_record_after(bytes: &[u8], at: usize, sequence: u64) -> bool {
+pub(super) fn whole_record_after(bytes: &[u8], at: usize, sequence: u64) -> bool {
     memmem::find_iter(&bytes[at..], &MARK)
         .any(|found| read_any(bytes, at + found).is_some_and(|(found, ..)| found >= sequence))
 }
@@ -355,6 +430,7 @@ mod tests {
             Record::Commit { epoch: 7, catalog_bytes: 1 << 40 },
             Record::Intent { epoch: 9, adds: vec![], removes: vec![] },
             Record::Abort { epoch: 9 },
+            Record::Checkpoint { epoch: 7, floor: 9, catalog_bytes: 1 << 41, files: vec!["lake/ü".into()] },
         ]
     }
 
@@ -378,7 +454,7 @@ mod tests {
         let mut manifest = Manifest::open(&read).unwrap();
         manifest.append(&COMMIT).unwrap();
         let again = Contents::read(&path).unwrap();
-        assert_eq!(again.records.len(), 5);
+        assert_eq!(again.records.len(), 6);
         assert_eq!(again.node, manifest.node());
     }
 

@@ -5,16 +5,20 @@
 //! become visible and durable together (`publish`). Epochs are committed in order. What cannot be written stays in memory
 //! and is tried again.
 
+mod checkpoint;
 mod chunk;
 mod column;
 mod compact;
 mod coordinator;
 mod disk;
 mod encode;
+mod expiry;
+mod feed;
 mod footer;
 mod gather;
 mod inventory;
 mod job;
+mod ledger;
 mod manifest;
 mod pages;
 mod partition;
@@ -46,8 +50,14 @@ use crate::table::SealedTable;
 pub use compact::{Clock, Compacted, Extent};
 use compact::{Exchange, Handle, Order, Surroundings, Touched, Worker};
 use coordinator::{Backlog, Command, Coordinator, Shared, Step};
+use expiry::Expiry;
+pub use expiry::ExpiryOptions;
+pub use feed::{Feed, FeedError, feed};
+use inventory::Inventory;
 use job::Job;
-pub use manifest::Damage;
+pub use ledger::{Change, ChangeKind, Changes, Ledger, Standing, standing};
+pub use manifest::{Damage, NodeId};
+pub use partition::{Day, FileName, day_in, day_of};
 use publish::Publisher;
 use recover::Recovered;
 pub use recover::{Inspected, inspect};
@@ -146,6 +156,13 @@ pub struct Lake {
     commands: Sender<Command>,
     progress: watch::Receiver<Progress>,
     backlog: Arc<Backlog>,
+    inventory: Arc<Mutex<Inventory>>,
+    /// What those who remove old days work with.
+    catalog: Arc<Catalog>,
+    metrics: Arc<Metrics>,
+    data_dir: PathBuf,
+    /// Open as long as days may be removed.
+    expires: Option<Sender<()>>,
     /// The coordinator's last word.
     ended: Receiver<Result<(), String>>,
     threads: Vec<JoinHandle<()>>,
@@ -200,12 +217,20 @@ impl Lake {
         };
         let worker = Worker::new(around, exchange, orders);
         let touched = options.compacts.then(|| (touched, compaction.orders.clone()));
-        let shared =
-            Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), inventory, touched, progress, on_commit };
+        let shared = Shared {
+            catalog: Arc::clone(&catalog),
+            metrics: Arc::clone(&metrics),
+            budget,
+            backlog: Arc::clone(&backlog),
+            inventory: Arc::clone(&inventory),
+            touched,
+            progress,
+            on_commit,
+        };
         let publisher = Publisher::new(data_dir.clone(), disk, manifest);
         let node_id = publisher.node().bytes();
         let left = vec![epoch_floor; options.shards];
-        let coordinator = Coordinator::new(data_dir, publisher, shared, inbox, jobs, left);
+        let coordinator = Coordinator::new(data_dir.clone(), publisher, shared, inbox, jobs, left);
         let (last_word, ended) = bounded(1);
         threads.push(spawn("0", move || {
             // Nobody listens when the lake was dropped without `finish`.
@@ -216,7 +241,47 @@ impl Lake {
             worker.run();
             drop(alive);
         })?;
-        Ok(Self { node_id, committed, epoch_floor, commands, progress: watcher, backlog, ended, threads, compaction })
+        Ok(Self {
+            node_id,
+            committed,
+            epoch_floor,
+            commands,
+            progress: watcher,
+            backlog,
+            inventory,
+            catalog,
+            metrics,
+            data_dir,
+            expires: None,
+            ended,
+            threads,
+            compaction,
+        })
+    }
+
+    /// Removes days whose time is over, from now on, if `options` say so of any bucket.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn expire(&mut self, options: ExpiryOptions) -> Result<(), LakeError> {
+        if !options.is_on() {
+            return Ok(());
+        }
+        tracing::info!(
+            "days that are older than their bucket's retention are removed, from when the clocks have agreed for an hour on"
+        );
+        let expiry = Expiry {
+            options,
+            data_dir: self.data_dir.clone(),
+            catalog: Arc::clone(&self.catalog),
+            metrics: Arc::clone(&self.metrics),
+            inventory: Arc::clone(&self.inventory),
+            commands: self.commands.clone(),
+        };
+        let (open, stop) = bounded(0);
+        self.threads.push(spawn("expiry", move || expiry.run(&stop))?);
+        self.expires = Some(open);
+        Ok(())
     }
 
     /// Random, drawn once per data directory.
@@ -293,7 +358,9 @@ impl Lake {
     pub fn finish(self, give_up: Instant) -> Result<(), LakeError> {
         /// What the coordinator may take to notice that its time is up.
         const GRACE: Duration = Duration::from_millis(100);
+        // First, so that nothing further is merged or removed.
         self.compaction.stop();
+        drop(self.expires);
         let _ = self.commands.send(Command::Finish(give_up));
         let reason = match self.ended.recv_deadline(give_up + GRACE) {
             Ok(Ok(())) => {

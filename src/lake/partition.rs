@@ -7,7 +7,7 @@ use crate::table::{Booleans, FieldColumn, Floats, Integers, Presence, Rows, Run,
 
 use super::manifest::NodeId;
 
-const DAY_NS: i64 = 86_400_000_000_000;
+pub(super) const DAY_NS: i64 = 86_400_000_000_000;
 const UNSEEN: u32 = u32::MAX;
 
 /// The rows of one sealed table that fall on one day, in order of arrival.
@@ -36,7 +36,7 @@ impl DayPart {
 }
 
 /// Days since 1970-01-01 in UTC; before it they are negative.
-pub(super) fn day_of(time: i64) -> i64 {
+pub fn day_of(time: i64) -> i64 {
     time.div_euclid(DAY_NS)
 }
 
@@ -170,20 +170,13 @@ pub(super) fn folder(table: &Table, day: i64) -> String {
     format!("lake/{bucket}/{measurement}/day={}", Day(day))
 }
 
-/// The day of such a folder; `None` for a folder that ringest does not make.
-pub(super) fn day_of_folder(folder: &str) -> Option<i64> {
-    let date: jiff::civil::Date = folder.rsplit_once("/day=")?.1.parse().ok()?;
-    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
-    Some(midnight.div_euclid(DAY_NS / 1_000_000_000))
-}
-
 /// The largest `n` in the name of a file: one with more digits would sort before it.
 pub(super) const N_MAX: u32 = 9_999;
 
 /// What the name of a lake file says. Names of one folder sort by `epoch`, then by `n`: in order of writing, because the epochs of a
 /// compacted file are those of all files that it took the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileName {
+pub struct FileName {
     /// The last epoch with rows in the file.
     pub epoch: u64,
     /// Attempt, part of a replay, or generation of a compaction.
@@ -223,8 +216,23 @@ impl std::fmt::Display for FileName {
     }
 }
 
+/// The day of a folder `.../day=YYYY-MM-DD`, or of a file in it; `None` for other paths.
+pub fn day_in(path: &str) -> Option<i64> {
+    let part = path.split('/').find_map(|part| part.strip_prefix("day="))?;
+    let mut numbers = part.split('-').map(|number| number.parse::<i64>().ok());
+    let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    // The inverse of what `Day` shows; a date that does not exist is shown as another one.
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let era = shifted.div_euclid(400);
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let year_of_era = shifted.rem_euclid(400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = Day(era * 146_097 + day_of_era - 719_468);
+    (days.to_string() == part).then_some(days.0)
+}
+
 /// Days since 1970-01-01, shown as `YYYY-MM-DD`.
-struct Day(i64);
+pub struct Day(pub i64);
 
 impl std::fmt::Display for Day {
     /// Days to civil date in the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
@@ -272,10 +280,17 @@ mod tests {
         for (offset, day) in (-106_752..=106_751).enumerate() {
             let expected = first.checked_add(jiff::Span::new().days(offset as i64)).unwrap();
             assert_eq!(Day(day).to_string(), expected.to_string());
-            assert_eq!(day_of_folder(&format!("lake/b/m/day={}", Day(day))), Some(day));
+            assert_eq!(day_in(&format!("lake/b/m/day={expected}/x.parquet")), Some(day));
         }
-        assert_eq!(day_of_folder("lake/b/m/day=2026-13-01"), None);
-        assert_eq!(day_of_folder("lake/b/m"), None);
+    }
+
+    #[test]
+    fn a_folder_that_names_no_date_has_no_day() {
+        for folder in
+            ["lake/b/m", "day=2026-02-30", "day=2026-13-01", "day=2026-1-01", "day=2026", "day=", "day=-1-01-01"]
+        {
+            assert_eq!(day_in(folder), None, "{folder}");
+        }
     }
 
     #[test]

@@ -101,7 +101,22 @@ impl Publisher {
                 "files that others took the place of are still there, so that readers see rows twice: {error}"
             ),
         }
+        if files.is_empty() {
+            self.remove_empty_folders(removes);
+        }
         Ok(saved)
+    }
+
+    /// Folders that have lost their last file. One that comes back after a power cut is as good as none.
+    fn remove_empty_folders(&mut self, removed: &[String]) {
+        let folders: BTreeSet<&Path> = removed.iter().filter_map(|file| Path::new(file).parent()).collect();
+        for folder in folders {
+            let folder = self.data_dir.join(folder);
+            // Where something else lies in it, it stays.
+            if fs::remove_dir(&folder).is_ok() {
+                self.durable.remove(&folder);
+            }
+        }
     }
 
     fn add(&mut self, epoch: u64, files: &[Staged], removes: &[String], catalog: &Catalog) -> Result<Saved, Failure> {

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use super::checkpoint;
 use super::disk::{Disk, sync_folder};
 use super::inventory::Inventory;
 use super::manifest::{Contents, Manifest, Record};
@@ -26,11 +27,7 @@ pub struct Inspected {
 impl Inspected {
     /// How much of the catalog's file the committed files rely on.
     pub fn catalog_bytes_min(&self) -> u64 {
-        let bytes = self.records().iter().map(|record| match record {
-            Record::Commit { catalog_bytes, .. } => *catalog_bytes,
-            Record::Intent { .. } | Record::Abort { .. } => 0,
-        });
-        bytes.max().unwrap_or(0)
+        self.records().iter().map(Record::catalog_bytes).max().unwrap_or(0)
     }
 
     /// Whether nothing was ever published from here: there is no manifest.
@@ -66,8 +63,7 @@ pub fn inspect(data_dir: &Path) -> Result<Inspected, LakeError> {
     }
     // An intent is durable before its files get their names.
     for record in records {
-        let Record::Intent { adds, .. } = record else { continue };
-        for add in adds {
+        for add in record.adds() {
             own.remove(Path::new(add));
         }
     }
@@ -165,9 +161,11 @@ pub(super) fn recover(inspected: &Inspected) -> Result<Recovered, LakeError> {
         })?;
     }
     clear(&temporary)?;
-    let in_manifest = inspected.records().iter().map(Record::epoch).max().unwrap_or(0);
+    let in_manifest = inspected.records().iter().map(Record::floor).max().unwrap_or(0);
     let epoch_floor = in_manifest.max(inspected.in_lake.unwrap_or(0));
     let inventory = files.into_iter().collect();
+    // Last: all that the records before it left to do is done.
+    let manifest = checkpoint::condense(manifest, inspected.records())?;
     Ok(Recovered { manifest, disk, committed, epoch_floor, inventory })
 }
 
@@ -192,18 +190,18 @@ fn open_manifest(inspected: &Inspected) -> Result<Manifest, LakeError> {
 
 /// What the manifest's records come to. Paths are relative to the data directory.
 #[derive(Default)]
-struct Review<'a> {
+pub(super) struct Review<'a> {
     /// The last that was committed; 0 if none was.
-    epoch: u64,
+    pub epoch: u64,
     /// Files that belong to the lake.
-    committed: HashSet<&'a str>,
+    pub committed: HashSet<&'a str>,
     /// Files that a commit took out of it.
     removed: Vec<&'a str>,
     /// Intents that are neither committed nor aborted: the epoch, and the files that it was to add.
-    open: Vec<(u64, Vec<&'a str>)>,
+    pub open: Vec<(u64, Vec<&'a str>)>,
 }
 
-fn review(records: &[Record]) -> Review<'_> {
+pub(super) fn review(records: &[Record]) -> Review<'_> {
     let mut review = Review::default();
     let mut open: Vec<(u64, &[String], &[String])> = Vec::new();
     for record in records {
@@ -220,6 +218,10 @@ fn review(records: &[Record]) -> Review<'_> {
                 }
             }
             Record::Abort { epoch } => open.retain(|intent| intent.0 != *epoch),
+            Record::Checkpoint { epoch, files, .. } => {
+                review.epoch = *epoch;
+                review.committed = files.iter().map(String::as_str).collect();
+            }
         }
     }
     for (epoch, adds, _) in open {

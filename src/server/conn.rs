@@ -11,7 +11,7 @@ use super::shard::Shard;
 use super::unsettled::{Held, Unsettled};
 use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
 use crate::net::{Buf, Greeting, IDLE_BYTES, PADDING, SMALL_BYTES};
-use crate::write::{self, Admit, Caller, Outcome, Padded, Plan, Stamp, TraceId, VERSION_HEADER};
+use crate::write::{self, Admit, Caller, Outcome, Padded, Plan, Since, Stamp, TraceId, VERSION_HEADER};
 
 const _: () = assert!(PADDING == write::PADDING, "pooled buffers carry the padding that the parsers read");
 
@@ -101,6 +101,8 @@ enum Need {
     Flush,
     /// The lake, for an answer to a compaction.
     Compact,
+    /// What the manifest says.
+    Changes(Since),
     /// Memory or log, for the request whose body is complete; `refusal` if they do not come.
     Space {
         body: Range<usize>,
@@ -173,6 +175,7 @@ impl Conn<'_> {
                 Need::Room => None,
                 Need::Flush => self.flush().await,
                 Need::Compact => self.compact().await,
+                Need::Changes(since) => self.changes(since).await,
                 Need::Space { body, consumed, refusal } => self.complete_later(body, consumed, refusal).await,
                 Need::End(end) => Some(end),
             };
@@ -259,6 +262,7 @@ impl Conn<'_> {
         match outcome {
             Outcome::Flush => Done::Need(Some(Need::Flush)),
             Outcome::Compact => Done::Need(Some(Need::Compact)),
+            Outcome::Changes(since) => Done::Need(Some(Need::Changes(since))),
             Outcome::Busy(refusal) => {
                 self.work = Some(Work::Run(plan));
                 Done::Busy(refusal)
@@ -320,6 +324,13 @@ impl Conn<'_> {
         self.wait(Wait::Node);
         let result = self.shard.compact().await;
         let response = self.shard.ingest.borrow().compacted(result.map(|compacted| compacted.to_json()));
+        self.answer(response, now_ns())
+    }
+
+    async fn changes(&mut self, since: Since) -> Option<End> {
+        self.wait(Wait::Node);
+        let told = self.shard.changes(since).await;
+        let response = self.shard.ingest.borrow().told(told);
         self.answer(response, now_ns())
     }
 

@@ -11,6 +11,7 @@ mod conn;
 mod connections;
 mod durable;
 mod epoch;
+mod feed;
 mod linger;
 mod lock;
 mod node;
@@ -206,7 +207,7 @@ impl Node {
         let keeper = Arc::new(Keeper::default());
         let compacts = config.compaction == Compaction::Auto;
         let options = lake::Options { compacts, ..lake::Options::new(config.lake_threads, config.shards) };
-        let lake = Lake::start(
+        let mut lake = Lake::start(
             inspected,
             options,
             Arc::clone(&catalog),
@@ -214,6 +215,7 @@ impl Node {
             Arc::clone(&budget),
             recovery::frees_log(&keeper),
         )?;
+        lake.expire(lake::ExpiryOptions { on: config.expiry, buckets: config.buckets.clone() })?;
         metrics.set_durability(config.durability.name());
         let kernel = write::kernel(config.simd);
         let readiness = Arc::new(Readiness::new(node::now_ns()));

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::durable::Watches;
 use super::epoch::Epochs;
@@ -49,6 +49,8 @@ pub struct Node {
     /// `None`: connections are plain.
     pub tls: Option<Arc<Tls>>,
     life: AtomicU8,
+    /// Held by the request for changes whose thread reads the manifest: one at a time.
+    pub feed: Semaphore,
     /// Up to this epoch a seal keeps no series.
     forgets: AtomicU64,
     /// One per shard: look at the epoch and at the node's life.
@@ -66,8 +68,22 @@ impl Node {
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
         let (life, forgets) = (AtomicU8::new(0), AtomicU64::new(0));
-        let (tls, rejects_thread) = (None, None);
-        Self { context, lake, rejects_thread, epochs, watches, places, refusals, tls, life, forgets, wakes, drained }
+        let (tls, rejects_thread, feed) = (None, None, Semaphore::new(1));
+        Self {
+            context,
+            lake,
+            rejects_thread,
+            epochs,
+            watches,
+            places,
+            refusals,
+            tls,
+            feed,
+            life,
+            forgets,
+            wakes,
+            drained,
+        }
     }
 
     pub fn life(&self) -> Life {

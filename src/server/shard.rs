@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::conn;
 use super::connections::{Connection, Connections, Patience, SWEEP_INTERVAL};
 use super::durable::{Poisoned, Waiting};
+use super::feed;
 use super::linger;
 use super::node::{Life, Node};
 use super::places::Place;
@@ -17,7 +18,7 @@ use super::request_id::RequestIds;
 use crate::http;
 use crate::lake::{Compacted, Extent, Part};
 use crate::net::{self, Bound, Listener, Pool, SMALL_BYTES, Stream};
-use crate::write::Ingest;
+use crate::write::{Ingest, NoChanges, Since};
 
 /// Bytes of a request's head; long queries come in the URL.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -214,6 +215,11 @@ impl Shard {
                 Err(_) => {}
             }
         }
+    }
+
+    /// What has changed in the lake, as JSON.
+    pub async fn changes(&self, since: Since) -> Result<Vec<u8>, NoChanges> {
+        feed::read(&self.node, since).await
     }
 
     fn report_if_drained(&self) {

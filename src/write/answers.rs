@@ -50,13 +50,14 @@ enum Connection {
 
 answers! {
     GoOn: Continue, "", "", [], Keep, "a body is awaited behind `Expect: 100-continue`";
-    Told: Ok, "", "", [], Keep, "`/health`, `/ready`, `/metrics`, `/ping?verbose=true`; `/query`, also where a statement failed; the lake is compacted";
+    Told: Ok, "", "", [], Keep, "`/health`, `/ready`, `/metrics`, `/ping?verbose=true`, `/api/changes`; `/query`, also where a statement failed; the lake is compacted";
     Done: NoContent, "", "", [], Keep, "the write was taken whole; the flush is published; `/ping`; `OPTIONS`";
     Framing: BadRequest, "invalid", "http/read", [], Close, "the request is not HTTP as RFC 9112 has it";
     MissingDb: BadRequest, "invalid", "write/parameters", [], Keep, "`db` is missing or empty";
     NotUtf8: BadRequest, "invalid", "write/parameters", [], Keep, "a parameter is not UTF-8 once it is percent-decoded; the message names it";
     Precision: BadRequest, "invalid", "write/parameters", [], Keep, "`precision` is none that the path knows";
     Query: BadRequest, "invalid", "query", [], Keep, "`q` is missing, or is no InfluxQL; a parameter of `/query` is not UTF-8, or its form is none";
+    Changes: BadRequest, "invalid", "changes", [], Keep, "`since` or `limit` of `/api/changes` is no such number";
     Gzip: BadRequest, "invalid", "write/decompress", [], Keep, "`Content-Encoding` says gzip, and the body is none, or is cut";
     Syntax: BadRequest, "invalid", "write/parse", [], Keep, "lines are not line protocol; `line` and `lines` say which";
     Credentials: Unauthorized, "unauthorized", "authorize", ["WWW-Authenticate"], Keep, "the credentials are unknown, garbled, or not enough for the bucket";
@@ -66,6 +67,7 @@ answers! {
     NoBucket: NotFound, "not found", "write/bucket", [], Keep, "there is no such bucket, and `auto-create-buckets` is off";
     Method: MethodNotAllowed, "method not allowed", "route", ["Allow"], Keep, "the path has not this method; `Allow` lists those that it has";
     Late: RequestTimeout, "invalid", "http/read", [], Close, "head or body did not arrive in time";
+    Forgotten: Gone, "gone", "changes", [], Keep, "`/api/changes` cannot tell what has changed since `since`; begin anew with `since=0`";
     NoLength: LengthRequired, "invalid", "http/read", [], Close, "a write has neither `Content-Length` nor `Transfer-Encoding: chunked`";
     BodyTooLarge: ContentTooLarge, "invalid", "", [], Close, "the body is larger than `max-body-size`, that of `/query` larger than 64 KiB; the message names the maximum";
     InflatedTooLarge: ContentTooLarge, "invalid", "", [], Keep, "the body is larger than that once it is decompressed";
@@ -79,6 +81,7 @@ answers! {
     LongHead: RequestHeaderFieldsTooLarge, "invalid", "http/read", [], Close, "the head, or what follows the last chunk, is too long";
     Unpublished: InternalServerError, "internal error", "flush", [], Keep, "a flush could not be published; the rows are kept, and it is tried again while that makes sense";
     Uncompacted: InternalServerError, "internal error", "compact", [], Keep, "files could not be merged, or the node is ending; they stay as they are, and what was merged stays so";
+    Untold: InternalServerError, "internal error", "changes", [], Keep, "`/api/changes` could not read the manifest";
     Foreign: NotImplemented, "not implemented", "http/read", [], Close, "a `Transfer-Encoding` other than chunked";
     TooManyConnections: ServiceUnavailable, "unavailable", "accept", ["Retry-After"], Close, "`max-connections` are open";
     NoMemory: ServiceUnavailable, "unavailable", "write/memory", ["Retry-After"], Keep, "there was no memory for two seconds for what the request brings";

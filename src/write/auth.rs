@@ -207,6 +207,18 @@ impl Client {
     }
 
     /// # Errors
+    /// The client may not be told what changes in all buckets.
+    pub fn permit_changes(&self) -> Result<(), Refusal> {
+        const WHY: &str =
+            "insufficient permissions for the changes of the lake: the token may not read every bucket (`--read '*'`)";
+        if self.token.as_ref().is_none_or(|token| token.may_read_all()) {
+            Ok(())
+        } else {
+            Err(Refusal::Unauthorized { why: WHY })
+        }
+    }
+
+    /// # Errors
     /// The client has sent more than its quota.
     pub fn check_quota(&self) -> Result<(), Refusal> {
         let Some(Spending { quota, since_ns }) = &self.spending else { return Ok(()) };

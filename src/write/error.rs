@@ -111,6 +111,18 @@ pub enum Refusal {
     },
     /// The log of an earlier life is being replayed.
     Recovering,
+    /// A parameter of the feed of changes.
+    Changes {
+        name: &'static str,
+    },
+    /// The feed of changes does not go back that far, or not that far ahead; says what to do.
+    Forgotten {
+        reason: String,
+    },
+    /// The feed of changes could not be read.
+    Untold {
+        reason: String,
+    },
     /// A flush could not be published.
     Publish {
         reason: String,
@@ -179,6 +191,9 @@ impl Refusal {
             Self::Poisoned { .. } => Case::LogFailed,
             Self::Recovering => Case::Recovering,
             Self::TooManyConnections { .. } => Case::TooManyConnections,
+            Self::Changes { .. } => Case::Changes,
+            Self::Forgotten { .. } => Case::Forgotten,
+            Self::Untold { .. } => Case::Untold,
             Self::Publish { .. } => Case::Unpublished,
             Self::Compaction { .. } => Case::Uncompacted,
         }
@@ -249,6 +264,11 @@ impl Refusal {
                 format!("the log has failed and the node takes no more writes; nothing of this request was stored: {reason}")
             }
             Self::Recovering => "the node is replaying its log; send the request again later (GET /ready tells how far it is)".into(),
+            Self::Changes { name } => format!(
+                "the parameter {name:?} is no number that it may be; give since=EPOCH, the last_epoch of the answer before, or 0, and limit=FILES, 1 or more"
+            ),
+            Self::Forgotten { reason } => reason.clone(),
+            Self::Untold { reason } => format!("the changes could not be read: {reason}"),
             Self::Publish { reason } => format!("the flush could not be published: {reason}"),
             Self::Compaction { reason } => format!("not everything was compacted: {reason}"),
         }
@@ -278,7 +298,7 @@ impl Refusal {
             Self::Lines { errors, .. } => errors.first().map(|error| error.kind.to_string()),
             Self::Partial { rejects, ages, .. } => Some(first_reason(rejects, ages.as_deref())),
             Self::Poisoned { reason, .. } => Some(reason.to_string()),
-            Self::Publish { reason } | Self::Compaction { reason } => Some(reason.clone()),
+            Self::Publish { reason } | Self::Compaction { reason } | Self::Untold { reason } => Some(reason.clone()),
             _ => None,
         }
         // What the interface lists for it stands in the table.
@@ -494,6 +514,9 @@ mod tests {
             Refusal::TooLargeForLog { bytes_max: 7 },
             Refusal::Poisoned { reason: "it broke".into(), in_flight: true },
             Refusal::Recovering,
+            Refusal::Changes { name: "since" },
+            Refusal::Forgotten { reason: "begin anew".into() },
+            Refusal::Untold { reason: "it broke".into() },
             Refusal::Publish { reason: "it broke".into() },
         ];
         refusals.extend(http.map(Refusal::Http));

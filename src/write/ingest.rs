@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::{Client, Door, Gate};
+use super::changes::{NoChanges, Since};
 use super::entry::Entry;
 use super::error::Refusal;
 use super::keeper::Keeper;
@@ -83,6 +84,7 @@ enum Work {
     Query(Query),
     Flush,
     Compact,
+    Changes(Since),
 }
 
 /// What is to be done with a request that ran.
@@ -94,6 +96,8 @@ pub enum Outcome {
     Flush,
     /// Answer when the lake's files are as few as they can be.
     Compact,
+    /// Answer with what has changed in the lake.
+    Changes(Since),
     /// There is no room for the request now, and nothing of it was written: run it again a little later, or give this answer.
     Busy(Response),
 }
@@ -209,6 +213,11 @@ impl Ingest {
                 client.permit_upkeep()?;
                 return Ok(Admit::Read(Plan { work: Work::Compact, client }));
             }
+            Route::Changes => {
+                let since = Since::of(&head.query)?;
+                client.permit_changes()?;
+                return Ok(Admit::Read(Plan { work: Work::Changes(since), client }));
+            }
         };
         let gzip = is_gzip(head)?;
         self.context.check_bucket(&params.bucket, route, &head.query)?;
@@ -243,6 +252,7 @@ impl Ingest {
             }
             Work::Flush => Outcome::Flush,
             Work::Compact => Outcome::Compact,
+            Work::Changes(since) => Outcome::Changes(*since),
             Work::Query(query) => match query.run(&self.context, &plan.client, body) {
                 Ok((response, position)) => Outcome::Reply { response, position },
                 Err(refusal) => Outcome::refused(refusal, &self.context),
@@ -322,6 +332,20 @@ impl Ingest {
             },
             Err(reason) => Refusal::Compaction { reason }.response(),
         }
+    }
+
+    /// The answer to a request for changes: JSON, or why there is none.
+    pub fn told(&self, changes: Result<Vec<u8>, NoChanges>) -> Response {
+        let refusal = match changes {
+            Ok(body) => {
+                let content_type = Some("application/json; charset=utf-8");
+                return Response { content_type, body, ..Response::empty(Status::Ok) };
+            }
+            Err(NoChanges::Gone(reason)) => Refusal::Forgotten { reason },
+            Err(NoChanges::NoMemory) => Refusal::Overloaded { retry_after_seconds: retry_after_seconds(&self.context) },
+            Err(NoChanges::Failed(reason)) => Refusal::Untold { reason },
+        };
+        refusal.response()
     }
 
     /// Moves all open tables out; `keeps`: series that are likely to come again may stay.

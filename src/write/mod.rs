@@ -3,6 +3,7 @@
 mod answers;
 mod auth;
 mod buckets;
+mod changes;
 mod cors;
 mod entry;
 mod error;
@@ -20,6 +21,7 @@ mod trace;
 
 pub use answers::{ANSWERS, Answer};
 pub use auth::{Client, Gate, ReloadError};
+pub use changes::{NoChanges, Since};
 pub use cors::is_open as is_open_to_pages;
 pub use error::Refusal;
 pub use ingest::{Admit, Context, Ingest, Outcome, Plan, Stamp, kernel};

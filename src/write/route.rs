@@ -17,6 +17,8 @@ pub enum Route {
     Metrics,
     Flush,
     Compact,
+    /// `GET /api/changes`.
+    Changes,
 }
 
 impl Route {
@@ -31,6 +33,7 @@ impl Route {
             "/metrics" => Self::Metrics,
             "/api/flush" => Self::Flush,
             "/api/compact" => Self::Compact,
+            "/api/changes" => Self::Changes,
             _ => return None,
         })
     }
@@ -40,6 +43,7 @@ impl Route {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush | Self::Compact => "POST, OPTIONS",
             Self::Query => "GET, POST, OPTIONS",
+            Self::Changes => "GET, OPTIONS",
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD, OPTIONS",
         }
     }
@@ -54,6 +58,7 @@ impl Route {
         match self {
             Self::WriteV1 | Self::WriteV2 | Self::Flush | Self::Compact => matches!(method, Method::Post),
             Self::Query => matches!(method, Method::Get | Method::Post),
+            Self::Changes => matches!(method, Method::Get),
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => matches!(method, Method::Get | Method::Head),
         }
     }
@@ -61,7 +66,7 @@ impl Route {
     /// Whether a node that wants tokens wants one here. What tells of the node alone is open to probes.
     pub const fn needs_token(self) -> bool {
         match self {
-            Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Flush | Self::Compact => true,
+            Self::WriteV1 | Self::WriteV2 | Self::Query | Self::Flush | Self::Compact | Self::Changes => true,
             Self::Ping | Self::Health | Self::Ready | Self::Metrics => false,
         }
     }

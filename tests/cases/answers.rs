@@ -540,5 +540,5 @@ fn rejects_that_cannot_be_kept_are_counted_and_cost_no_write() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     assert_eq!(node.request("GET", "/health", b"").status, 200);
-    assert_eq!(node.lake().lines("d", "m"), ["f=1.0 1", "f=2.0 2"]);
+    assert_eq!(node.lake().merged("d", "m"), ["f=1.0 1", "f=2.0 2"]);
 }

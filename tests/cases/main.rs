@@ -25,6 +25,8 @@ mod ingest_semantics;
 #[cfg(feature = "lake")]
 mod lake_reader;
 #[cfg(feature = "lake")]
+mod lake_tools;
+#[cfg(feature = "lake")]
 mod limits;
 mod line_agreement;
 mod line_cases;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::super::coordinator::Backlog;
 use super::super::inventory::Inventory;
-use super::super::partition::day_of_folder;
+use super::super::partition::day_in;
 use super::plan::{self, Sized, Wish};
 use super::run::{Exchange, RunError};
 use super::{Clock, Compacted, Extent};
@@ -199,7 +199,7 @@ impl Worker {
     fn partition(&mut self, folder: &str, extent: Extent, compacted: &mut Compacted) -> Result<(), RunError> {
         let now = self.around.clock.now_ms();
         self.due.remove(folder);
-        let day = day_of_folder(folder)
+        let day = day_in(folder)
             .filter(|_| extent == Extent::All || self.failed.get(folder).is_none_or(|until| *until <= now));
         let Some(day) = day else {
             if let Some(until) = self.failed.get(folder) {

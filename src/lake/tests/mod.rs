@@ -1,8 +1,11 @@
 //! What the tests of the lake share: rows as shards seal them, a naive model of a file, and reading a file back.
 #![allow(clippy::unwrap_used)]
 
+mod checkpoint;
 mod compaction;
 mod exchange;
+mod expiry;
+mod feed;
 mod files;
 mod home;
 mod publication;

@@ -1,0 +1,150 @@
+//! What the manifest says beside a node: changes, files, and a tail that is being written.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::lake::feed::{FeedError, feed};
+use crate::lake::ledger::{ChangeKind, Changes, Ledger, Standing, standing};
+use crate::lake::manifest::{Manifest, Record};
+use crate::lake::{Change, LakeError};
+
+use super::home::*;
+
+fn path(epoch: u64, n: u32) -> String {
+    format!("lake/b/m/day=2024-01-01/{epoch:013}-{n:04}-0000000000000001.parquet")
+}
+
+/// A manifest of flushes 10, 20 and 30; between 20 and 30 a replacement, behind 30 another one and an expiry. Epoch 25 was taken back, epoch 40 is
+/// open.
+fn filled(home: &Home) -> Manifest {
+    let mut manifest = home.recover().manifest;
+    let mut intent = |epoch, adds: &[String], removes: &[String]| {
+        manifest.append(&Record::Intent { epoch, adds: adds.to_vec(), removes: removes.to_vec() }).unwrap();
+        let closing = match epoch {
+            25 => Record::Abort { epoch },
+            40 => return,
+            _ => Record::Commit { epoch, catalog_bytes: 16 },
+        };
+        manifest.append(&closing).unwrap();
+    };
+    intent(10, &[path(10, 0)], &[]);
+    intent(20, &[path(20, 0), path(20, 1)], &[]);
+    intent(20, &[path(20, 7)], &[path(10, 0), path(20, 0)]);
+    intent(25, &[path(25, 0)], &[]);
+    intent(30, &[path(30, 0)], &[]);
+    intent(30, &[path(30, 7)], &[path(20, 7), path(20, 1)]);
+    intent(30, &[], &[path(30, 0)]);
+    intent(40, &[path(40, 0)], &[]);
+    manifest
+}
+
+/// Epoch and kind of each change, the epoch to ask with next, and whether there is more.
+fn told(home: &Home, since: u64, limit: usize) -> (Vec<(u64, String)>, u64, bool) {
+    let feed = feed(home.folder.path(), since, limit, |_| true).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&feed.to_json().unwrap()).unwrap();
+    let changes = json["changes"].as_array().unwrap().iter();
+    let changes =
+        changes.map(|change| (change["epoch"].as_u64().unwrap(), change["kind"].as_str().unwrap().to_owned()));
+    (changes.collect(), json["last_epoch"].as_u64().unwrap(), json["more"].as_bool().unwrap())
+}
+
+#[test]
+fn who_asks_with_the_last_epoch_misses_no_change() {
+    let home = Home::new();
+    let _manifest = filled(&home);
+    let all = [(10, "flush"), (20, "flush"), (20, "replacement"), (30, "flush"), (30, "replacement"), (30, "expiry")];
+    let all = all.map(|(epoch, kind)| (epoch, kind.to_owned()));
+    for (since, first) in [(0, 0), (1, 0), (10, 1), (15, 1), (20, 2), (25, 2), (29, 2), (30, 4)] {
+        assert_eq!(told(&home, since, usize::MAX), (all[first..].to_vec(), 30, false), "since {since}");
+    }
+    for since in [31, 40] {
+        let error = feed(home.folder.path(), since, 1, |_| true).unwrap_err();
+        assert!(matches!(error, FeedError::Ahead { last_epoch: 30, .. }), "{error}");
+    }
+    // Epoch by epoch: each answer is whole, and none stands still.
+    assert_eq!(told(&home, 0, 1), (all[..1].to_vec(), 10, true));
+    assert_eq!(told(&home, 10, 1), (all[1..3].to_vec(), 20, true));
+    assert_eq!(told(&home, 20, 1), (all[2..].to_vec(), 30, false));
+    assert_eq!(told(&home, 30, 1), (all[4..].to_vec(), 30, false));
+    assert_eq!(told(&home, 0, 3), (all[..3].to_vec(), 20, true), "the replacements behind an epoch come with it");
+}
+
+#[test]
+fn a_copy_kept_by_the_feed_has_the_files_of_the_lake() {
+    let home = Home::new();
+    let _manifest = filled(&home);
+    let committed: BTreeSet<String> = Ledger::read(home.folder.path()).unwrap().unwrap().files().collect();
+    assert_eq!(committed, BTreeSet::from([path(30, 7)]));
+    for limit in [1, 2, 100] {
+        let (mut copy, mut since) = (BTreeSet::new(), 0);
+        // Once more than needed: what is told again changes nothing.
+        for _ in 0..5 {
+            let feed = feed(home.folder.path(), since, limit, |_| true).unwrap();
+            let json: serde_json::Value = serde_json::from_slice(&feed.to_json().unwrap()).unwrap();
+            for change in json["changes"].as_array().unwrap() {
+                for path in change["removed"].as_array().unwrap() {
+                    copy.remove(path.as_str().unwrap());
+                }
+                for file in change["added"].as_array().unwrap() {
+                    copy.insert(file["path"].as_str().unwrap().to_owned());
+                }
+            }
+            since = json["last_epoch"].as_u64().unwrap();
+        }
+        assert_eq!((copy, since), (committed.clone(), 30), "limit {limit}");
+    }
+}
+
+#[test]
+fn an_answer_that_memory_has_no_room_for_is_refused() {
+    let home = Home::new();
+    let _manifest = filled(&home);
+    let error = feed(home.folder.path(), 0, 100, |bytes| bytes < 200).unwrap_err();
+    assert!(matches!(error, FeedError::Memory { .. }), "{error}");
+    assert!(feed(home.folder.path(), 0, 1, |bytes| bytes < 200).is_ok());
+}
+
+#[test]
+fn each_file_has_the_standing_that_the_manifest_gives_it() {
+    let home = Home::new();
+    let _manifest = filled(&home);
+    let files = [path(30, 7), path(10, 0), path(25, 0), path(40, 0), path(50, 0)];
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let found = standing(home.folder.path(), &files).unwrap();
+    let found: Vec<Option<Standing>> = files.iter().map(|file| found.get(file).copied()).collect();
+    let expected = [Standing::Committed, Standing::Removed, Standing::Aborted, Standing::Intended].map(Some);
+    assert_eq!(found, [&expected[..], &[None]].concat());
+}
+
+/// A node may be writing the last record; what stands before it is read, and damage is told apart from it.
+#[test]
+fn a_torn_tail_is_the_end_and_damage_is_an_error() {
+    let home = Home::new();
+    drop(filled(&home));
+    let manifest = home.path("state/manifest");
+    let whole = fs::read(&manifest).unwrap();
+    let count = |home: &Home| -> Result<Vec<Change>, LakeError> {
+        let mut changes = Changes::open(home.folder.path())?.unwrap();
+        let mut all = Vec::new();
+        while let Some(change) = changes.next()? {
+            all.push(change);
+        }
+        Ok(all)
+    };
+    let all = count(&home).unwrap();
+    assert_eq!(all.iter().filter(|change| change.kind == ChangeKind::Flush).count(), 3);
+    for length in (24..whole.len()).step_by(23) {
+        fs::write(&manifest, &whole[..length]).unwrap();
+        let found = count(&home).unwrap();
+        assert_eq!(found, all[..found.len()], "cut at {length}");
+    }
+    let mut damaged = whole.clone();
+    damaged[60] ^= 1;
+    fs::write(&manifest, &damaged).unwrap();
+    assert!(matches!(count(&home), Err(LakeError::ManifestDamaged { .. })));
+    fs::write(&manifest, b"something else, as long as a header").unwrap();
+    assert!(matches!(count(&home), Err(LakeError::ManifestDamaged { .. })));
+    fs::remove_file(&manifest).unwrap();
+    assert!(Ledger::read(home.folder.path()).unwrap().is_none());
+    assert!(feed(home.folder.path(), 0, 1, |_| true).is_ok(), "nothing was published, so nothing has changed");
+}

@@ -1,0 +1,61 @@
+//! The feed of changes (`GET /api/changes`). The manifest may be long, so a thread of its own reads it, one at a time, and shards wait without
+//! being kept from their other connections.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::connections::SWEEP_INTERVAL;
+use super::node::{Life, Node};
+use crate::budget::{Budget, Consumer, Reservation};
+use crate::lake::{self, FeedError};
+use crate::write::{NoChanges, Since};
+
+/// What an answer takes, beside what is gathered for it, as JSON: paths are written once more, with their frame.
+const JSON_SHARE: usize = 2;
+
+/// # Errors
+/// The manifest cannot be read or does not know the epoch, there is no memory, or the node ends.
+pub async fn read(node: &Node, since: Since) -> Result<Vec<u8>, NoChanges> {
+    let ending = || NoChanges::Failed("the node is ending".to_owned());
+    // Held until the answer is there, so that no client makes more threads by asking more often.
+    let _turn = loop {
+        match timeout(SWEEP_INTERVAL, node.feed.acquire()).await {
+            Ok(turn) => break turn.map_err(|_| ending())?,
+            Err(_) if node.life() >= Life::Cutting => return Err(ending()),
+            Err(_) => {}
+        }
+    };
+    let (sender, mut answer) = oneshot::channel();
+    let (data_dir, budget) = (node.context.config.data_dir.clone(), Arc::clone(&node.context.budget));
+    let work = move || {
+        // Nobody waits any more when the node ends.
+        let _ = sender.send(json(&data_dir, since, &budget));
+    };
+    let spawned = std::thread::Builder::new().name("feed".to_owned()).spawn(work);
+    spawned.map_err(|error| NoChanges::Failed(format!("the system refused a thread: {error}")))?;
+    loop {
+        match timeout(SWEEP_INTERVAL, &mut answer).await {
+            Ok(answer) => return answer.map_err(|_| ending())?,
+            Err(_) if node.life() >= Life::Cutting => return Err(ending()),
+            Err(_) => {}
+        }
+    }
+}
+
+fn json(data_dir: &Path, since: Since, budget: &Arc<Budget>) -> Result<Vec<u8>, NoChanges> {
+    let mut memory = Reservation::new(budget, Consumer::Bodies);
+    let has_room = |bytes: usize| {
+        let bytes = bytes * (1 + JSON_SHARE);
+        bytes <= memory.bytes() || memory.try_grow(bytes - memory.bytes())
+    };
+    let files_max = usize::try_from(since.files_max).unwrap_or(usize::MAX);
+    let feed = lake::feed(data_dir, since.epoch, files_max, has_room).map_err(|error| match error {
+        FeedError::Lake(error) => NoChanges::Failed(error.to_string()),
+        FeedError::Memory { .. } => NoChanges::NoMemory,
+        FeedError::Ahead { .. } | FeedError::Forgotten { .. } => NoChanges::Gone(error.to_string()),
+    })?;
+    feed.to_json().map_err(|error| NoChanges::Failed(error.to_string()))
+}
