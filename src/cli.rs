@@ -2,6 +2,7 @@
 
 mod flush;
 mod generate;
+mod load;
 mod token;
 mod wal;
 
@@ -44,6 +45,8 @@ enum Commands {
     Flush(flush::FlushArgs),
     /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
     Generate(generate::GenerateArgs),
+    /// Drive a server with writes, and measure it.
+    Load(load::LoadArgs),
     /// Make, list and revoke the tokens that a node with auth = required asks for.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -85,6 +88,7 @@ fn run_with(args: Vec<OsString>, early: &EarlyHangups) -> ExitCode {
         }),
         Commands::Flush(args) => done(flush::run(&args)),
         Commands::Generate(args) => done(generate::run(&args)),
+        Commands::Load(args) => done(load::run(&args)),
         Commands::Token(command) => done(token::run(&command)),
         Commands::Wal(command) => done(wal::run(&command)),
     }

@@ -72,7 +72,7 @@ pub fn run(args: &FlushArgs) -> Result<(), FlushError> {
 }
 
 /// `host:port` of a URL without a path, and whether it is `https://`; port 80 or 443 when it has none.
-fn authority(url: &str) -> Result<(String, bool), FlushError> {
+pub fn authority(url: &str) -> Result<(String, bool), FlushError> {
     let refused = || FlushError::Url { url: url.to_owned() };
     let (scheme, authority) = url.split_once("://").ok_or_else(refused)?;
     let (is_secure, default_port) = match scheme {
@@ -96,7 +96,7 @@ fn authority(url: &str) -> Result<(String, bool), FlushError> {
 }
 
 /// The token in a file. It stands in no argument: those can be seen by everybody on the machine.
-fn token(path: &Path) -> Result<String, FlushError> {
+pub fn token(path: &Path) -> Result<String, FlushError> {
     let fail = |error| FlushError::Token { path: path.to_owned(), error };
     let text = std::fs::read_to_string(path).map_err(fail)?;
     let token = text.trim();
