@@ -4,6 +4,7 @@ mod ask;
 mod compact;
 mod generate;
 mod lake;
+mod load;
 mod token;
 mod wal;
 
@@ -51,6 +52,8 @@ enum Commands {
     /// Look into the lake of a data directory: its tables and files, whether they are sound, and what has changed.
     #[command(subcommand)]
     Lake(lake::LakeCommand),
+    /// Drive a server with writes, and measure it.
+    Load(load::LoadArgs),
     /// Make, list and revoke the tokens that a node with auth = required asks for.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -94,6 +97,7 @@ fn run_with(args: Vec<OsString>, early: &EarlyHangups) -> ExitCode {
         Commands::Compact(args) => done(compact::run(&args)),
         Commands::Generate(args) => done(generate::run(&args)),
         Commands::Lake(command) => done(lake::run(&command)),
+        Commands::Load(args) => done(load::run(&args)),
         Commands::Token(command) => done(token::run(&command)),
         Commands::Wal(command) => done(wal::run(&command)),
     }

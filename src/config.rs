@@ -547,6 +547,14 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
     resolve(&given, Basis::of_this_machine(), problems)
 }
 
+/// A size as options take it, in bytes.
+///
+/// # Errors
+/// It is none; the sentence says what would be one.
+pub fn size(text: &str) -> Result<usize, String> {
+    value::size(text, 0, usize::MAX).map_err(|_| "give a number of bytes, such as 25000000, 25MB or 64KiB".to_owned())
+}
+
 /// A quota as `default-quota` takes it, in bytes per second; `None` is without limit.
 ///
 /// # Errors

@@ -74,7 +74,7 @@ pub fn post(args: &NodeArgs, path: &str) -> Result<String, AskError> {
 }
 
 /// `host:port` of a URL without a path, and whether it is `https://`; port 80 or 443 when it has none.
-fn authority(url: &str) -> Result<(String, bool), AskError> {
+pub fn authority(url: &str) -> Result<(String, bool), AskError> {
     let refused = || AskError::Url { url: url.to_owned() };
     let (scheme, authority) = url.split_once("://").ok_or_else(refused)?;
     let (is_secure, default_port) = match scheme {
@@ -98,7 +98,7 @@ fn authority(url: &str) -> Result<(String, bool), AskError> {
 }
 
 /// The token in a file. It stands in no argument: those can be seen by everybody on the machine.
-fn token(path: &Path) -> Result<String, AskError> {
+pub fn token(path: &Path) -> Result<String, AskError> {
     let fail = |error| AskError::Token { path: path.to_owned(), error };
     let text = std::fs::read_to_string(path).map_err(fail)?;
     let token = text.trim();

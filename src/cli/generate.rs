@@ -34,7 +34,7 @@ pub struct GenerateArgs {
 }
 
 /// The kinds by name, each with what `--help` says of it.
-fn kinds() -> impl TypedValueParser<Value = Kind> {
+pub fn kinds() -> impl TypedValueParser<Value = Kind> {
     let values = Kind::ALL.map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
     PossibleValuesParser::new(values).try_map(|name| Kind::named(&name).ok_or("no such kind"))
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "lake")]
 pub mod lake;
+#[cfg(feature = "lake")]
+pub mod load;
 pub mod token;
 pub mod wal;
 pub mod workload;

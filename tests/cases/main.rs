@@ -37,6 +37,8 @@ mod line_over_http;
 mod line_sinks;
 mod line_strategy;
 #[cfg(feature = "lake")]
+mod load;
+#[cfg(feature = "lake")]
 mod log;
 #[cfg(feature = "lake")]
 mod node;
