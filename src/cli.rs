@@ -1,5 +1,6 @@
 //! The command line: what the binary offers, and the exit codes.
 
+mod convert;
 mod flush;
 mod generate;
 mod token;
@@ -42,6 +43,8 @@ enum Commands {
     CheckConfig(ServeArgs),
     /// Have a running node publish everything that it has acknowledged, and wait until that is done.
     Flush(flush::FlushArgs),
+    /// Turn files of line protocol into the files of a data directory, without a server.
+    Convert(convert::ConvertArgs),
     /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
     Generate(generate::GenerateArgs),
     /// Make, list and revoke the tokens that a node with auth = required asks for.
@@ -84,6 +87,10 @@ fn run_with(args: Vec<OsString>, early: &EarlyHangups) -> ExitCode {
             ExitCode::SUCCESS
         }),
         Commands::Flush(args) => done(flush::run(&args)),
+        Commands::Convert(args) => {
+            start_warnings();
+            done(convert::run(&args))
+        }
         Commands::Generate(args) => done(generate::run(&args)),
         Commands::Token(command) => done(token::run(&command)),
         Commands::Wal(command) => done(wal::run(&command)),
@@ -130,6 +137,12 @@ fn start_logging(config: &Config) {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
+}
+
+/// What the lake has to say of a data directory that a tool writes to.
+fn start_warnings() {
+    let lines = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(EnvFilter::new("warn"));
+    lines.with_writer(io::stderr).with_ansi(false).init();
 }
 
 const CONFIG_ID: &str = "config";

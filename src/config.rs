@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use basis::Basis;
-pub use buckets::{BucketSettings, Buckets};
+pub use buckets::{BucketSettings, Buckets, DEFAULT_POLICY};
 pub use report::{ConfigError, Origin, Problem};
 pub use source::ServeArgs;
 
@@ -509,6 +509,15 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
     let environment = std::env::vars_os();
     let (given, problems) = source::gather(args, environment);
     resolve(&given, Basis::of_this_machine(), problems)
+}
+
+/// A memory limit as `memory-limit` takes it, in bytes.
+///
+/// # Errors
+/// It is none; the sentence says what would be one.
+pub fn memory_limit(text: &str) -> Result<usize, String> {
+    let setting = &Settings::memory_bytes_max;
+    (setting.parse)(text).map_err(|_| format!("give {}", setting.accepts))
 }
 
 /// A quota as `default-quota` takes it, in bytes per second; `None` is without limit.

@@ -29,6 +29,7 @@
 
 pub mod budget;
 pub mod config;
+pub mod data_dir;
 pub mod metrics;
 
 pub mod net;

@@ -138,6 +138,20 @@ impl Log {
     }
 }
 
+/// The records of the file in `dir`; none if there is no file. What is not whole at its end is passed over.
+pub fn read(dir: &Path) -> Result<Vec<Record>, CatalogError> {
+    let path = dir.join("catalog");
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        bytes => bytes.map_err(|source| CatalogError::Io { action: "read", path: path.clone(), source })?,
+    };
+    if bytes.len() < HEADER_BYTES {
+        return Ok(Vec::new());
+    }
+    check_header(&bytes, &path)?;
+    Ok(read_groups(&bytes, &path)?.0)
+}
+
 fn write_header(file: &mut File, dir: &Path) -> io::Result<()> {
     let mut header = MAGIC.to_vec();
     header.extend_from_slice(&VERSION.to_le_bytes());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::births::Entry as Birth;
 use super::names::parquet_name;
 pub use super::persist::CatalogError;
-use super::persist::{Log, Record};
+use super::persist::{self, Log, Record};
 use super::{Bucket, COLUMNS_MAX, Column, Columns, FieldType, Table};
 use crate::budget::{Budget, Consumer, Reservation};
 
@@ -123,6 +123,18 @@ impl Catalog {
             known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
         }
         Ok(Self { known: Mutex::new(known), log: Some(Mutex::new(log)) })
+    }
+
+    /// What `dir/catalog` holds, without changing the file, if there is one: what is born from here on stays in memory.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or is of another version.
+    pub fn read(dir: &Path) -> Result<Self, CatalogError> {
+        let mut known = Known::default();
+        for record in persist::read(dir)? {
+            known.apply(record).ok_or_else(|| CatalogError::Damaged { path: dir.join("catalog"), offset: 0 })?;
+        }
+        Ok(Self { known: Mutex::new(known), log: None })
     }
 
     /// A catalog without a file: it lives as long as its process needs it.
