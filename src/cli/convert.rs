@@ -134,18 +134,19 @@ impl fmt::Display for Summary<'_> {
         let rate = grouped((*lines as f64 / seconds.max(0.001)) as u64);
         write!(
             f,
-            "{} lines, {} points, {} refused, {} bytes read in {seconds:.1} s: {rate} lines/s\n",
-            grouped(*lines),
-            grouped(*points),
+            "{}, {}, {} refused, {} read in {seconds:.1} s: {rate} lines/s\n",
+            counted(*lines, "line"),
+            counted(*points, "point"),
             grouped(*refused),
-            grouped(*bytes_read)
+            counted(*bytes_read, "byte")
         )?;
         match &self.args.output {
             _ if self.args.dry_run => f.write_str("nothing was written (--dry-run)\n"),
             Some(output) => {
                 let Report { files, rows, file_bytes, .. } = self.report;
-                let (files, rows, bytes) = (grouped(*files), grouped(*rows), grouped(*file_bytes));
-                writeln!(f, "{files} files with {rows} rows, {bytes} bytes, in {}", output.join("lake").display())
+                let (files, rows) = (counted(*files, "file"), counted(*rows, "row"));
+                let bytes = counted(*file_bytes, "byte");
+                writeln!(f, "{files} with {rows}, {bytes}, in {}", output.join("lake").display())
             }
             None => Ok(()),
         }
@@ -155,10 +156,10 @@ impl fmt::Display for Summary<'_> {
 impl Summary<'_> {
     fn conflicts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Conflict { bucket, measurement, field, known, given, points, first } in &self.report.conflicts {
-            let points = grouped(*points);
+            let points = counted(*points, "refused point");
             writeln!(
                 f,
-                "conflict: bucket {bucket:?}, measurement {measurement:?}: field {field:?} is {known}, {given} in {points} refused points, first \
+                "conflict: bucket {bucket:?}, measurement {measurement:?}: field {field:?} is {known}, {given} in {points}, first \
                  at {first}"
             )?;
         }
@@ -172,7 +173,7 @@ impl Summary<'_> {
         }
         let more = refused - first_refused.len() as u64;
         if more > 0 {
-            writeln!(f, "refused: {} more lines", grouped(more))?;
+            writeln!(f, "refused: {} more", counted(more, "line"))?;
         }
         match collected {
             Some(path) => {
@@ -187,8 +188,8 @@ impl Summary<'_> {
 fn schema(table: &TableReport) -> String {
     let TableReport { bucket, measurement, tags, fields, points, first_ns, last_ns } = table;
     let mut text = format!(
-        "bucket {bucket:?}, measurement {measurement:?}: {} points from {} to {}\n",
-        grouped(*points),
+        "bucket {bucket:?}, measurement {measurement:?}: {} from {} to {}\n",
+        counted(*points, "point"),
         time(*first_ns),
         time(*last_ns)
     );
@@ -202,6 +203,11 @@ fn schema(table: &TableReport) -> String {
 
 fn time(ns: i64) -> String {
     Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
+}
+
+/// `1 line`, `2 lines`.
+fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// With a blank between each three digits.

@@ -12,6 +12,8 @@ mod batches;
 mod births_race;
 #[cfg(feature = "lake")]
 mod buckets;
+#[cfg(feature = "lake")]
+mod convert;
 mod exact;
 mod fleet_strategy;
 #[path = "../fuzzed/mod.rs"]

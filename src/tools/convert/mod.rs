@@ -83,6 +83,7 @@ pub struct Options {
     on_error: OnError,
     is_dry_run: bool,
     memory_bytes_max: usize,
+    flush_bytes: usize,
     threads: usize,
     on_progress: Option<Box<dyn Fn(Progress) + Send + Sync>>,
 }
@@ -99,6 +100,7 @@ impl Options {
             on_error: OnError::Stop,
             is_dry_run: false,
             memory_bytes_max: memory_limit,
+            flush_bytes: FLUSH_BYTES,
             threads: cores,
             on_progress: None,
         }
@@ -148,6 +150,13 @@ impl Options {
         self
     }
 
+    /// Size of the open tables, of all threads together, at which their points become files: 512 MiB, or what is given here, or an eighth
+    /// of the memory if that is less.
+    pub fn flush_bytes(mut self, bytes: usize) -> Self {
+        self.flush_bytes = bytes;
+        self
+    }
+
     /// Threads that parse, at least one; there are as many that encode.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
@@ -168,6 +177,11 @@ impl Default for Options {
 }
 
 const MEMORY_BYTES_MIN: usize = 192 << 20;
+
+/// Part of the budget that open tables may take: the lake needs several times as much to sort and encode them.
+const FLUSH_SHARE: usize = 8;
+/// Enough for large files; and the lake gets work while the rest is read.
+const FLUSH_BYTES: usize = 512 << 20;
 
 /// The longest line may take this part of the budget, of which twice its size is needed; and this much at most.
 const LINE_SHARE: usize = 32;
@@ -218,7 +232,8 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
     let source = Source::new(waiting, options.bucket.clone(), line_bytes_max);
     let ledger = Ledger::new(collection(options, now));
     let (threads, on_progress) = (options.threads, options.on_progress.as_deref());
-    let setup = Setup { catalog: Arc::clone(&catalog), budget, target, threads, bytes, on_progress };
+    let epoch_bytes = options.flush_bytes.min(budget.bytes_max() / FLUSH_SHARE);
+    let setup = Setup { catalog: Arc::clone(&catalog), budget, target, threads, epoch_bytes, bytes, on_progress };
     let shared = Shared::new(setup, source, ledger, floor);
     std::thread::scope(|scope| {
         let workers = (0..threads).map(|thread| Worker::new(&shared, thread, reading));

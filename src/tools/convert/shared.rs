@@ -16,12 +16,6 @@ use crate::catalog::Catalog;
 use crate::lake::{self, Lake, Part};
 use crate::table::SealedTable;
 
-/// Most bytes of the open tables of an epoch: its files are large enough then, and the lake has work while the next one is read.
-const EPOCH_BYTES_MAX: usize = 512 << 20;
-
-/// Part of the budget that they may take: the lake needs several times as much to sort and encode them.
-const EPOCH_SHARE: usize = 8;
-
 /// Attempts to publish that fail before a conversion does: about six seconds.
 const ATTEMPTS_MAX: u64 = 5;
 
@@ -48,6 +42,8 @@ pub struct Setup<'a> {
     pub budget: Arc<Budget>,
     pub target: Target,
     pub threads: usize,
+    /// Bytes of the open tables, of all threads together, with which an epoch ends.
+    pub epoch_bytes: usize,
     /// Bytes of the inputs, where that is known.
     pub bytes: Option<u64>,
     pub on_progress: Option<&'a (dyn Fn(Progress) + Send + Sync)>,
@@ -195,7 +191,7 @@ impl<'a> Shared<'a> {
     fn is_epoch_full(&self) -> bool {
         let open = self.setup.budget.held_by(Consumer::OpenTables);
         let bytes_max = self.setup.budget.bytes_max();
-        let is_full = open >= EPOCH_BYTES_MAX.min(bytes_max / EPOCH_SHARE);
+        let is_full = open >= self.setup.epoch_bytes;
         // What fills the memory is not at the lake.
         let is_pressed = open > 0 && !self.lake_is_busy() && self.setup.budget.total() > bytes_max / 4 * 3;
         is_full || is_pressed
