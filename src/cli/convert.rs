@@ -44,7 +44,7 @@ pub struct ConvertArgs {
     /// Memory that the process may take [default: three quarters of what the cgroup or the machine has].
     #[arg(long, value_name = "SIZE", value_parser = config::memory_limit)]
     memory_limit: Option<usize>,
-    /// Threads that parse, and as many that encode [default: as many as there are cores].
+    /// Threads that parse, and as many that encode; fewer where memory is scarce [default: as many as there are cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }

@@ -418,6 +418,19 @@ fn inputs_and_outputs_that_cannot_be_used_are_told() {
     assert_eq!(case.lines("m"), ["f=1.0 1"]);
 }
 
+#[test]
+fn an_output_that_takes_no_files_ends_the_conversion() {
+    let case = Case::new();
+    run(vec![text("in", "m f=1 1")], &case.options());
+    case.file("out/lake/taken", "where a folder should be");
+    let error = fail(vec![text("in", "m f=1 1")], &case.options().bucket("taken"));
+    assert!(matches!(&error.cause, Cause::Publish(reason) if reason.contains("lake/taken")), "{error}");
+    assert_eq!(error.kept, Kept::Nothing);
+    fs::remove_file(case.output().join("lake/taken")).unwrap();
+    run(vec![text("in", "m f=1 1")], &case.options().bucket("taken"));
+    assert_eq!(case.lake().lines("taken", "m"), ["f=1.0 1"]);
+}
+
 /// Fails behind some bytes.
 struct Breaks(Cursor<Vec<u8>>);
 

@@ -157,7 +157,7 @@ impl Options {
         self
     }
 
-    /// Threads that parse, at least one; there are as many that encode.
+    /// Threads that parse, at least one, and as many that encode; fewer where there is little memory for them.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
         self
@@ -186,6 +186,9 @@ const FLUSH_BYTES: usize = 512 << 20;
 /// The longest line may take this part of the budget, of which twice its size is needed; and this much at most.
 const LINE_SHARE: usize = 32;
 const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// There are only so many threads that each has this part of the budget: for a piece and what it may become.
+const THREAD_BYTES: usize = 16 << 20;
 
 /// What the lake may take to end, when all that is to be published is.
 const END_TIME: Duration = Duration::from_secs(10);
@@ -226,12 +229,14 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
     let waiting = Waiting::list(inputs, options.output.as_deref()).map_err(refuse)?;
     let bytes = waiting.bytes;
     let budget = Budget::of_process(options.memory_bytes_max);
-    let Output { _data_dir: lock, catalog, metrics, target, floor } = open(options, &budget).map_err(refuse)?;
+    let threads = options.threads.min(budget.bytes_max() / THREAD_BYTES).max(1);
+    let Output { _data_dir: lock, catalog, metrics, target, floor } =
+        open(options, threads, &budget).map_err(refuse)?;
     let reading = Reading { lines: line_options(options, now), on_error: options.on_error };
     let line_bytes_max = LINE_BYTES_MAX.min(budget.bytes_max() / LINE_SHARE);
     let source = Source::new(waiting, options.bucket.clone(), line_bytes_max);
     let ledger = Ledger::new(collection(options, now));
-    let (threads, on_progress) = (options.threads, options.on_progress.as_deref());
+    let on_progress = options.on_progress.as_deref();
     let epoch_bytes = options.flush_bytes.min(budget.bytes_max() / FLUSH_SHARE);
     let setup = Setup { catalog: Arc::clone(&catalog), budget, target, threads, epoch_bytes, bytes, on_progress };
     let shared = Shared::new(setup, source, ledger, floor);
@@ -244,7 +249,7 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
     let settled = shared.settle();
     let (lines, points, bytes_read) = shared.counted();
     let (target, mut ledger, summaries) = shared.into_parts();
-    let ended = end(target, &metrics);
+    let ended = end(target, &metrics, if settled.is_ok() { END_TIME } else { Duration::ZERO });
     let collected = ledger.finish();
     drop(lock);
     settled.map_err(|(cause, kept)| ConvertError { cause, kept })?;
@@ -268,7 +273,7 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
 }
 
 /// Makes the output ready to be written to, or finds out what it knows.
-fn open(options: &Options, budget: &Arc<Budget>) -> Result<Output, Cause> {
+fn open(options: &Options, threads: usize, budget: &Arc<Budget>) -> Result<Output, Cause> {
     let metrics = Metrics::new(budget);
     if options.is_dry_run {
         let catalog = match &options.output {
@@ -286,7 +291,7 @@ fn open(options: &Options, budget: &Arc<Budget>) -> Result<Output, Cause> {
     let inspected = lake::inspect(data_dir.path())?;
     let catalog = Arc::new(Catalog::open(data_dir.state(), inspected.catalog_bytes_min())?);
     catalog.count_in(budget);
-    let lake_options = lake::Options { threads: options.threads, shards: options.threads };
+    let lake_options = lake::Options { threads, shards: threads };
     let on_commit = Box::new(|_, _| ());
     let (metrics_of_lake, budget) = (Arc::clone(&metrics), Arc::clone(budget));
     let lake = Lake::start(inspected, lake_options, Arc::clone(&catalog), metrics_of_lake, budget, on_commit)?;
@@ -307,9 +312,9 @@ fn collection(options: &Options, now: Duration) -> Option<(&Path, String)> {
 }
 
 /// Ends the lake. What is not published then belongs to an epoch that not all threads have left, and was meant to be dropped.
-fn end(target: Target, metrics: &Metrics) -> Result<(), Cause> {
+fn end(target: Target, metrics: &Metrics, time: Duration) -> Result<(), Cause> {
     let Target::Lake { lake, .. } = target else { return Ok(()) };
-    lake.finish(Instant::now() + END_TIME)?;
+    lake.finish(Instant::now() + time)?;
     // Rows in quarantine.
     metrics.failure().map_or(Ok(()), |reason| Err(Cause::Publish(reason)))
 }

@@ -68,12 +68,21 @@ struct State {
     source: Source,
     /// That pieces are taken for.
     epoch: u64,
-    /// By thread: the epoch that its open tables belong to.
-    standing: Vec<u64>,
+    /// By thread.
+    standing: Vec<Standing>,
     /// Epochs that began, in order, and the first line of each.
     begun: Vec<(u64, Place)>,
     /// The inputs have ended: threads end, and no epoch begins any more.
     is_exhausted: bool,
+}
+
+/// Where a thread stands between two pieces.
+#[derive(Clone, Copy)]
+pub struct Standing {
+    /// The epoch that its open tables belong to.
+    pub epoch: u64,
+    /// Bytes of these tables.
+    pub open_bytes: usize,
 }
 
 /// Whose pieces are done.
@@ -111,7 +120,7 @@ impl<'a> Shared<'a> {
     pub fn new(setup: Setup<'a>, source: Source, ledger: Ledger, floor: u64) -> Self {
         let epoch = epoch_after(floor);
         let bytes_read = source.bytes_read();
-        let standing = vec![epoch; setup.threads];
+        let standing = vec![Standing { epoch, open_bytes: 0 }; setup.threads];
         let state = State { source, epoch, standing, begun: Vec::new(), is_exhausted: false };
         Self {
             setup,
@@ -133,15 +142,16 @@ impl<'a> Shared<'a> {
         lock(&self.state).epoch
     }
 
-    /// What `thread`, whose open tables belong to `epoch`, is to do next. Pieces are taken in the order of the inputs, and those of an epoch
+    /// What `thread`, which stands there, is to do next. Pieces are taken in the order of the inputs, and those of an epoch
     /// before all of the next.
-    pub fn next(&self, thread: usize, epoch: u64, buffer: &mut Vec<u8>) -> Step {
+    pub fn next(&self, thread: usize, standing: Standing, buffer: &mut Vec<u8>) -> Step {
+        let Standing { epoch, .. } = standing;
         let mut state = lock(&self.state);
-        state.standing[thread] = epoch;
+        state.standing[thread] = standing;
         if self.has_failed() {
             return Step::Failed;
         }
-        if state.epoch == epoch && self.is_epoch_full() {
+        if state.epoch == epoch && self.is_full(&state) {
             state.begin_epoch();
         }
         if state.epoch != epoch {
@@ -188,13 +198,12 @@ impl<'a> Shared<'a> {
         }
     }
 
-    fn is_epoch_full(&self) -> bool {
-        let open = self.setup.budget.held_by(Consumer::OpenTables);
-        let bytes_max = self.setup.budget.bytes_max();
-        let is_full = open >= self.setup.epoch_bytes;
+    /// Whether the epoch is to end.
+    fn is_full(&self, state: &State) -> bool {
+        let open: usize = state.standing.iter().map(|standing| standing.open_bytes).sum();
         // What fills the memory is not at the lake.
-        let is_pressed = open > 0 && !self.lake_is_busy() && self.setup.budget.total() > bytes_max / 4 * 3;
-        is_full || is_pressed
+        let is_pressed = || !self.lake_is_busy() && self.setup.budget.total() > self.setup.budget.bytes_max() / 4 * 3;
+        open >= self.setup.epoch_bytes || open > 0 && is_pressed()
     }
 
     fn lake_is_busy(&self) -> bool {
@@ -293,7 +302,7 @@ impl<'a> Shared<'a> {
         let state = lock(&self.state);
         let failure = lock(&self.failure).take();
         let stand = match failure {
-            Some(_) => state.standing.iter().copied().min().unwrap_or(0),
+            Some(_) => state.standing.iter().map(|standing| standing.epoch).min().unwrap_or(0),
             None => u64::MAX,
         };
         let left = state.begun.iter().map(|(begun, _)| *begun).take_while(|begun| *begun < stand).last();
@@ -327,7 +336,7 @@ impl State {
     /// Begins a new epoch if all threads write in the current one: while one of them has still to hand over, its tables count for the one
     /// before, and the next would become a crumb.
     fn begin_epoch(&mut self) {
-        if !self.is_exhausted && self.standing.iter().all(|epoch| *epoch == self.epoch) {
+        if !self.is_exhausted && self.standing.iter().all(|standing| standing.epoch == self.epoch) {
             self.epoch = epoch_after(self.epoch);
         }
     }

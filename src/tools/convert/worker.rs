@@ -2,7 +2,7 @@
 
 use super::error::Cause;
 use super::refused::{Refused, points_of, take_out};
-use super::shared::{LOOK_AGAIN, Shared, Step};
+use super::shared::{LOOK_AGAIN, Shared, Standing, Step};
 use super::source::{PIECE_BYTES, Piece};
 use super::{OnError, Reading};
 use crate::budget::{Consumer, Reservation};
@@ -62,7 +62,8 @@ impl<'s, 'a> Worker<'s, 'a> {
         let _guard = Guard(shared);
         let mut epoch = shared.epoch();
         loop {
-            match shared.next(thread, epoch, &mut self.buffer) {
+            let standing = Standing { epoch, open_bytes: self.tables.grown_bytes() };
+            match shared.next(thread, standing, &mut self.buffer) {
                 Step::Take(piece) => {
                     // What was read before the piece's end waits in the source, in a buffer like this one.
                     self.buffer_memory.set(2 * self.buffer.capacity());
