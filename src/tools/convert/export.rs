@@ -93,7 +93,7 @@ mod tests {
     fn a_marker_is_a_line_of_its_own() {
         assert_eq!(marker(b"m f=1\n# CONTEXT-DATABASE:a\n"), Some(6));
         assert_eq!(marker(b"# DDL\n"), Some(0));
-        assert_eq!(marker(b"m f=\"\n# DDL\n\" 1\n# a comment\n \n# CONTEXT-RETENTION-POLICY:x\nm f=1\n"), Some(31));
+        assert_eq!(marker(b"m f=\"\n# DDL\n\" 1\n# a comment\n \n# CONTEXT-RETENTION-POLICY:x\nm f=1\n"), Some(30));
         assert_eq!(marker(b"m f=\"\n# DDL\n\" 1\n#DDL\n# writing tsm data\n m,t=#\\ DDL f=1 # DDL\n"), None);
     }
 

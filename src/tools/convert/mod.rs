@@ -59,7 +59,7 @@ use crate::wal;
 use input::Waiting;
 use refused::Ledger;
 use shared::{Setup, Shared, Target};
-use source::Source;
+use source::{PIECE_BYTES, Sizes, Source};
 use worker::Worker;
 
 /// What happens at a line that is not line protocol, or whose point does not fit its table.
@@ -233,8 +233,8 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
     let Output { _data_dir: lock, catalog, metrics, target, floor } =
         open(options, threads, &budget).map_err(refuse)?;
     let reading = Reading { lines: line_options(options, now), on_error: options.on_error };
-    let line_bytes_max = LINE_BYTES_MAX.min(budget.bytes_max() / LINE_SHARE);
-    let source = Source::new(waiting, options.bucket.clone(), line_bytes_max);
+    let sizes = Sizes { piece: PIECE_BYTES, line_max: LINE_BYTES_MAX.min(budget.bytes_max() / LINE_SHARE) };
+    let source = Source::new(waiting, options.bucket.clone(), sizes);
     let ledger = Ledger::new(collection(options, now));
     let on_progress = options.on_progress.as_deref();
     let epoch_bytes = options.flush_bytes.min(budget.bytes_max() / FLUSH_SHARE);

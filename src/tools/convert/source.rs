@@ -28,9 +28,17 @@ pub struct Source {
     stream: Option<Stream>,
     /// The bucket of all lines, whatever the inputs say.
     bucket: Option<Arc<str>>,
-    /// The longest line that is read.
-    line_bytes_max: usize,
+    sizes: Sizes,
     pieces: u64,
+}
+
+/// In bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Of a piece, unless a line is longer.
+    pub piece: usize,
+    /// Of the longest line that is read; not less than a piece.
+    pub line_max: usize,
 }
 
 /// One input.
@@ -45,8 +53,8 @@ struct Stream {
 }
 
 impl Source {
-    pub fn new(waiting: Waiting, bucket: Option<Arc<str>>, line_bytes_max: usize) -> Self {
-        Self { waiting, stream: None, bucket, line_bytes_max, pieces: 0 }
+    pub fn new(waiting: Waiting, bucket: Option<Arc<str>>, sizes: Sizes) -> Self {
+        Self { waiting, stream: None, bucket, sizes, pieces: 0 }
     }
 
     /// Bytes of the inputs that were read so far, as it goes on.
@@ -61,7 +69,7 @@ impl Source {
                 self.stream = self.waiting.open()?.map(Stream::new);
             }
             let Some(stream) = &mut self.stream else { return Ok(None) };
-            let Some(place) = stream.cut(buffer, self.line_bytes_max)? else {
+            let Some(place) = stream.cut(buffer, self.sizes)? else {
                 self.stream = None;
                 continue;
             };
@@ -101,9 +109,9 @@ impl Stream {
     }
 
     /// Brings the next piece into `buffer`, with its padding, and tells where it begins; `None` at the end.
-    fn cut(&mut self, buffer: &mut Vec<u8>, line_bytes_max: usize) -> Result<Option<Place>, Cause> {
+    fn cut(&mut self, buffer: &mut Vec<u8>, sizes: Sizes) -> Result<Option<Place>, Cause> {
         std::mem::swap(buffer, &mut self.rest);
-        let mut wanted = PIECE_BYTES;
+        let mut wanted = sizes.piece;
         loop {
             self.fill(buffer, wanted)?;
             if buffer.is_empty() {
@@ -112,13 +120,13 @@ impl Stream {
             let seen = &buffer[..buffer.len().min(wanted)];
             let is_last = self.has_ended && seen.len() == buffer.len();
             let mut complete = if is_last { seen.len() } else { self.complete(seen) };
-            if complete == 0 && wanted < line_bytes_max {
-                wanted = (wanted * 2).min(line_bytes_max);
+            if complete == 0 && wanted < sizes.line_max {
+                wanted = (wanted * 2).min(sizes.line_max);
                 continue;
             }
             if complete == 0 {
                 // A string that does not end: the parser finds its first line bad, and what follows is looked at for itself.
-                let too_long = || Cause::LineTooLong { place: self.place(), bytes_max: line_bytes_max };
+                let too_long = || Cause::LineTooLong { place: self.place(), bytes_max: sizes.line_max };
                 complete = memchr::memchr(b'\n', seen).ok_or_else(too_long)? + 1;
             }
             if self.context.in_statements {
@@ -198,5 +206,53 @@ impl Stream {
             true => Cause::Gzip { place: Place { line: self.lines + 1 + feeds(filled), ..self.place() }, source },
             false => Cause::Read { input: Arc::clone(&self.input.name), source },
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::super::input::Input;
+    use super::*;
+
+    /// Bucket, physical line and text of every line with a point.
+    fn lines(text: &str, sizes: Sizes) -> Vec<(String, u64, String)> {
+        let input = Input::Reader { name: "in".to_owned(), read: Box::new(Cursor::new(text.as_bytes().to_vec())) };
+        let mut source = Source::new(Waiting::list(vec![input], None).unwrap(), None, sizes);
+        let (mut buffer, mut found) = (Vec::new(), Vec::new());
+        while let Some(piece) = source.next(&mut buffer).unwrap() {
+            assert!(buffer.len() == piece.bytes + PADDING && buffer[piece.bytes..].iter().all(|byte| *byte == 0));
+            let piece_lines = &buffer[..piece.bytes];
+            for line in point_lines(piece_lines) {
+                let number = piece.place.line + feeds(&piece_lines[..line.start]);
+                let text = std::str::from_utf8(&piece_lines[line]).unwrap().trim_end();
+                found.push((piece.bucket.to_string(), number, text.to_owned()));
+            }
+        }
+        found
+    }
+
+    const EXPORT: &str = "# INFLUXDB EXPORT: a - b\n# DDL\nCREATE DATABASE a WITH NAME autogen\n\nCREATE DATABASE \"b\n# DML\r\n\
+        # CONTEXT-DATABASE:a\n# CONTEXT-RETENTION-POLICY:autogen\n# writing tsm data\nm f=1 1\n m s=\"two\n# CONTEXT-DATABASE:no\nlines\" 2\n\
+        # CONTEXT-RETENTION-POLICY:w\n\n# a comment\nm\\\n,t=1 f=2 3\r\nbad\n# DDL\ncreate database c\nm f=3\n# CONTEXT-DATABASE:c\nm f=4";
+
+    #[test]
+    fn an_export_cut_anywhere_has_the_same_lines_in_the_same_places() {
+        let expected = lines(EXPORT, Sizes { piece: 1 << 20, line_max: 1 << 20 });
+        let places: Vec<(&str, u64)> = expected.iter().map(|(bucket, line, _)| (&**bucket, *line)).collect();
+        assert_eq!(places, [("a", 10), ("a", 11), ("a/w", 17), ("a/w", 19), ("a/w", 22), ("c/w", 24)]);
+        for piece in 1..=EXPORT.len() + 1 {
+            assert_eq!(lines(EXPORT, Sizes { piece, line_max: 1 << 20 }), expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn of_a_string_that_does_not_end_the_first_line_is_a_piece() {
+        let text = format!("# CONTEXT-DATABASE:a\nm f=1\nm s=\"open\n{}", "m f=2\n".repeat(100));
+        let found = lines(&text, Sizes { piece: 64, line_max: 256 });
+        assert_eq!(found.len(), 102);
+        assert_eq!((found[1].1, &*found[1].2, found[2].1), (3, "m s=\"open", 4));
     }
 }
