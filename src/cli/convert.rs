@@ -106,14 +106,14 @@ fn progress_bar() -> ProgressBar {
 fn show(bar: &ProgressBar, progress: Progress) {
     const KNOWN: &str = "{wide_bar} {percent}% {bytes} of {total_bytes}, {bytes_per_sec}, {msg}, {eta} left";
     const UNKNOWN: &str = "{spinner} {bytes}, {bytes_per_sec}, {msg}, {elapsed}";
+    let seconds = bar.elapsed().as_secs_f64().max(0.001);
+    bar.set_message(format!("{} lines/s", grouped((progress.lines as f64 / seconds) as u64)));
     if bar.length() != progress.bytes || bar.position() == 0 {
         let template = if progress.bytes.is_some() { KNOWN } else { UNKNOWN };
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         progress.bytes.into_iter().for_each(|bytes| bar.set_length(bytes));
     }
     bar.set_position(progress.bytes_read);
-    let seconds = bar.elapsed().as_secs_f64().max(0.001);
-    bar.set_message(format!("{} lines/s", grouped((progress.lines as f64 / seconds) as u64)));
 }
 
 /// What is printed at the end.

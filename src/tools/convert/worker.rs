@@ -30,6 +30,19 @@ pub struct Worker<'s, 'a> {
 /// The conversion has failed.
 struct Failed;
 
+/// What came of parsing a piece.
+enum Attempt {
+    /// It is in the open tables, but for what is refused.
+    Done {
+        lines: u64,
+        points: u64,
+        refused: Vec<Refused>,
+    },
+    /// Parse it once more: its turn has come, it has lost bad lines, or the catalog has changed.
+    Again,
+    NoMemory,
+}
+
 /// Fails the conversion when its thread panics: others may wait for its piece.
 struct Guard<'s, 'a>(&'s Shared<'a>);
 
@@ -97,63 +110,76 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn take_lines(&mut self, buffer: &mut [u8], piece: &Piece, epoch: u64) -> Result<(), Failed> {
-        let Self { shared, reading, .. } = *self;
         let mut bad: Vec<Refused> = Vec::new();
         let mut by_force = false;
         loop {
-            let body = Padded::new(buffer, piece.bytes).expect("a piece has its padding");
-            let Some(mut writer) = writer(&mut self.tables, shared, piece, by_force) else {
-                by_force = self.wait_for_memory(epoch)?;
-                continue;
-            };
-            // A piece has few lines, unless one of them is very long.
-            writer.list(usize::MAX);
-            match line::parse(body, reading.lines, &mut writer) {
-                Outcome::Stopped => {
-                    drop(writer);
-                    by_force = self.wait_for_memory(epoch)?;
-                }
-                Outcome::Bad { errors, .. } => {
-                    let before = points_of(&buffer[..piece.bytes], &writer.rejects().listed);
-                    drop(writer);
-                    if self.turn != piece.number {
-                        // What stands before the bad line is to be judged in its turn.
-                        self.turn = piece.number;
-                        if !shared.wait_for_turn(piece.number) {
-                            return Err(Failed);
-                        }
-                        continue;
-                    }
-                    if reading.on_error == OnError::Stop {
-                        take_out(buffer, &errors[..1], &mut bad);
-                        return Err(self.stop(piece, before.into_iter().chain(bad).next()));
-                    }
-                    self.take_out_all(buffer, piece, errors, &mut bad);
-                }
-                Outcome::Complete { points: lines } => {
-                    let refuses = !bad.is_empty() || !writer.rejects().is_empty();
-                    if self.turn != piece.number && (refuses || writer.births_bytes_max() > 0) {
-                        // Was it judged by less than it has to be, the commit will find out.
-                        self.turn = piece.number;
-                        if !shared.wait_for_turn(piece.number) {
-                            return Err(Failed);
-                        }
-                    }
-                    let refused = points_of(&buffer[..piece.bytes], &writer.rejects().listed);
-                    if reading.on_error == OnError::Stop && !refused.is_empty() {
-                        drop(writer);
-                        return Err(self.stop(piece, refused.into_iter().next()));
-                    }
-                    let Ok(committed) = writer.commit(&mut Unlogged(piece.number)) else { continue };
+            match self.attempt(buffer, piece, &mut bad, by_force)? {
+                Attempt::Done { lines, points, refused } => {
                     let lines = lines + bad.len() as u64;
                     bad.extend(refused);
                     bad.sort_by_key(|refused| refused.lines);
                     self.refused_memory.set(bad.iter().map(Refused::bytes).sum());
-                    shared.done(piece, lines, committed.points, bad);
+                    self.shared.done(piece, lines, points, bad);
                     self.refused_memory.set(0);
                     return Ok(());
                 }
+                Attempt::NoMemory => by_force = self.wait_for_memory(epoch)?,
+                Attempt::Again => {}
             }
+        }
+    }
+
+    /// Parses a piece, and takes its points if all of it is line protocol; otherwise takes the bad lines out of it.
+    fn attempt(
+        &mut self,
+        buffer: &mut [u8],
+        piece: &Piece,
+        bad: &mut Vec<Refused>,
+        by_force: bool,
+    ) -> Result<Attempt, Failed> {
+        let Self { shared, reading, .. } = *self;
+        let body = Padded::new(buffer, piece.bytes).expect("a piece has its padding");
+        let Some(mut writer) = writer(&mut self.tables, shared, piece, by_force) else { return Ok(Attempt::NoMemory) };
+        // A piece has few lines, unless one of them is very long.
+        writer.list(usize::MAX);
+        let outcome = line::parse(body, reading.lines, &mut writer);
+        let refused = points_of(&buffer[..piece.bytes], &writer.rejects().listed);
+        let (is_clean, is_born) = match outcome {
+            Outcome::Stopped => return Ok(Attempt::NoMemory),
+            Outcome::Bad { .. } => (false, true),
+            Outcome::Complete { .. } => (bad.is_empty() && refused.is_empty(), writer.births_bytes_max() == 0),
+        };
+        if self.turn != piece.number && !(is_clean && is_born) {
+            self.turn = piece.number;
+            if !shared.wait_for_turn(piece.number) {
+                return Err(Failed);
+            }
+            if !is_clean {
+                return Ok(Attempt::Again);
+            }
+        }
+        let stops = reading.on_error == OnError::Stop;
+        match outcome {
+            Outcome::Bad { errors, .. } => {
+                drop(writer);
+                if stops {
+                    take_out(buffer, &errors[..1], bad);
+                    // A point that was refused stands before the bad line.
+                    return Err(self.stop(piece, refused.into_iter().chain(bad.drain(..)).next()));
+                }
+                self.take_out_all(buffer, piece, errors, bad);
+                Ok(Attempt::Again)
+            }
+            _ if stops && !refused.is_empty() => {
+                drop(writer);
+                Err(self.stop(piece, refused.into_iter().next()))
+            }
+            Outcome::Complete { points: lines } => Ok(match writer.commit(&mut Unlogged(piece.number)) {
+                Ok(committed) => Attempt::Done { lines, points: committed.points, refused },
+                // Another thread has brought one of its columns with another type: it is judged by that.
+                Err(_) => Attempt::Again,
+            }),
+            Outcome::Stopped => Ok(Attempt::NoMemory),
         }
     }
 
