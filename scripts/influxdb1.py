@@ -107,17 +107,19 @@ class InfluxDB:
         status, answer = self.request("POST", f"/write?db={database}&precision={precision}", body)
         return status, json.loads(answer)["error"] if answer else ""
 
-    def rows(self, database):
-        """{(measurement, tags, time): {field: (type, value)}}. The type is "number" where a field has two that look alike."""
+    def rows(self, database, policy="autogen"):
+        """{(measurement, tags, time): {field: (type, value)}} of a retention policy. The type is "number" where a field has two that look alike."""
         rows = {}
-        for series in self.query("SHOW FIELD KEYS", db=database):
+        # Without a source only measurements of the default policy are shown.
+        sources = "" if policy == "autogen" else f"FROM {identifier(policy)}./.*/"
+        for series in self.query(f"SHOW FIELD KEYS {sources}", db=database):
             kinds = collections.defaultdict(set)
             for field, kind in series["values"]:
                 kinds[field].add(kind)
             # Of two types of a field a query shows only one, unless it is of one shard.
             several = any(len(of_field) > 1 for of_field in kinds.values())
             for condition in map(between, SHARDS) if several else [""]:
-                query = f"SELECT *::field FROM {source(series['name'])} {condition} GROUP BY *"
+                query = f"SELECT *::field FROM {identifier(policy)}.{source(series['name'])} {condition} GROUP BY *"
                 for found in self.query(query, db=database):
                     if found["name"] == series["name"]:
                         rows |= rows_of(found, kinds)
@@ -128,10 +130,14 @@ def between(shard):
     return f"WHERE time >= {shard.start} AND time < {shard.stop}"
 
 
+def identifier(name):
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def source(measurement):
     """The measurement as a query names it: quoted, or as an expression (which others may fit, too) where a byte cannot be quoted."""
     if measurement.isprintable() and "\ufffd" not in measurement:
-        return '"' + measurement.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return identifier(measurement)
     letters = (letter if (letter.isalnum() and letter.isascii()) or letter == "\ufffd" else "." for letter in measurement)
     return "/(?s)^" + "".join(".+" if letter == "\ufffd" else letter for letter in letters) + "$/"
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod compact;
+mod convert;
 mod generate;
 mod lake;
 mod load;
@@ -47,6 +48,8 @@ enum Commands {
     Flush(ask::NodeArgs),
     /// Merge the files of the lake, as few as possible for each table and day: by a running node, or in a data directory without one.
     Compact(compact::CompactArgs),
+    /// Turn files of line protocol into the files of a data directory, without a server.
+    Convert(convert::ConvertArgs),
     /// Write line protocol of a made-up fleet to standard output; the same arguments give the same bytes.
     Generate(generate::GenerateArgs),
     /// Look into the lake of a data directory: its tables and files, whether they are sound, and what has changed.
@@ -95,6 +98,10 @@ fn run_with(args: Vec<OsString>, early: &EarlyHangups) -> ExitCode {
         }),
         Commands::Flush(args) => done(ask::post(&args, "/api/flush").map(drop)),
         Commands::Compact(args) => done(compact::run(&args)),
+        Commands::Convert(args) => {
+            start_warnings();
+            done(convert::run(&args))
+        }
         Commands::Generate(args) => done(generate::run(&args)),
         Commands::Lake(command) => done(lake::run(&command)),
         Commands::Load(args) => done(load::run(&args)),
@@ -143,6 +150,12 @@ fn start_logging(config: &Config) {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
+}
+
+/// What the lake has to say of a data directory that a tool writes to.
+fn start_warnings() {
+    let lines = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(EnvFilter::new("warn"));
+    lines.with_writer(io::stderr).with_ansi(false).init();
 }
 
 const CONFIG_ID: &str = "config";

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use basis::Basis;
-pub use buckets::{BucketSettings, Buckets};
+pub use buckets::{BucketSettings, Buckets, DEFAULT_POLICY};
 pub use report::{ConfigError, Origin, Problem};
 pub use source::ServeArgs;
 
@@ -553,6 +553,15 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
 /// It is none; the sentence says what would be one.
 pub fn size(text: &str) -> Result<usize, String> {
     value::size(text, 0, usize::MAX).map_err(|_| "give a number of bytes, such as 25000000, 25MB or 64KiB".to_owned())
+}
+
+/// A memory limit as `memory-limit` takes it, in bytes.
+///
+/// # Errors
+/// It is none; the sentence says what would be one.
+pub fn memory_limit(text: &str) -> Result<usize, String> {
+    let setting = &Settings::memory_bytes_max;
+    (setting.parse)(text).map_err(|_| format!("give {}", setting.accepts))
 }
 
 /// A quota as `default-quota` takes it, in bytes per second; `None` is without limit.

@@ -17,6 +17,7 @@
 //!
 //! Of interest to others are
 //! - [`batch`](batch/index.html): bytes to record batches, bodies or streams, with every rejected line told by its number and reason;
+//! - `tools::convert`: files of line protocol into a data directory, as `ringest convert` does it;
 //! - [`line`](mod@line): the grammar of line protocol, and a parser that feeds a [`line::Sink`] of one's own without allocating.
 //!
 //! All other modules are public for the program and its tests; they are the node's inside and change with it.
@@ -29,6 +30,7 @@
 
 pub mod budget;
 pub mod config;
+pub mod data_dir;
 pub mod metrics;
 
 pub mod net;

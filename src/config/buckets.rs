@@ -1,6 +1,7 @@
 //! What the configuration file says of single buckets: sections `[bucket."name"]`, and `[[mapping]]` from database and retention policy
 //! to a bucket. They have neither flag nor variable.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Write;
@@ -16,8 +17,9 @@ use super::value::{self, Fault};
 pub const BUCKET_KEY: &str = "bucket";
 pub const MAPPING_KEY: &str = "mapping";
 
-/// The name that InfluxDB gives the retention policy of a database that has no other; a write that names none means it.
-const DEFAULT_POLICY: &str = "autogen";
+/// The name of the retention policy that a database has from the beginning: that of the bucket named like the database. A write that names none
+/// means it.
+pub const DEFAULT_POLICY: &str = "autogen";
 
 /// All sections of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,17 @@ impl Buckets {
     /// The bucket that a database and a retention policy are mapped to. No policy, the empty one and `autogen` are the same.
     pub fn mapped(&self, db: &str, policy: &str) -> Option<&str> {
         self.mappings.get(db)?.get(default_as_empty(policy)).map(String::as_str)
+    }
+
+    /// The bucket that a database and a retention policy ("" or `autogen`: the default one) stand for: the one that the file maps them to,
+    /// else `db` for the default policy and `db/rp` for any other.
+    pub fn resolve<'a>(&self, db: impl Into<Cow<'a, str>>, policy: &str) -> String {
+        let db = db.into();
+        match self.mapped(&db, policy) {
+            Some(bucket) => bucket.to_owned(),
+            None if policy.is_empty() || policy == DEFAULT_POLICY => db.into_owned(),
+            None => format!("{db}/{policy}"),
+        }
     }
 
     /// Whether the file names the bucket, in a section of its own or as the target of a mapping.

@@ -56,6 +56,22 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// What [`Self::named`] takes.
+    pub const NAMES: &str = "n, ns, u, us, µs, ms, s, m and h";
+
+    /// The unit as `/write` of InfluxDB 1.x spells it.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "n" | "ns" => Self::Nanosecond,
+            "u" | "us" | "µs" | "μs" => Self::Microsecond,
+            "ms" => Self::Millisecond,
+            "s" => Self::Second,
+            "m" => Self::Minute,
+            "h" => Self::Hour,
+            _ => return None,
+        })
+    }
+
     /// Nanoseconds of one unit.
     pub const fn nanoseconds(self) -> i64 {
         match self {

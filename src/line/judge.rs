@@ -90,7 +90,8 @@ fn string_end(body: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Accepts everything: what is left to find out is whether a line is good.
-struct Judge;
+#[derive(Debug)]
+pub struct Judge;
 
 impl Sink for Judge {
     type Series = ();

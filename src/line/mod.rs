@@ -22,6 +22,7 @@ mod text;
 
 pub use echo::echo;
 pub use grammar::{ErrorKind, LineError, Precision};
+pub use judge::Judge;
 pub use lines::{complete_len, point_lines};
 pub use names::NO_NAME;
 pub use parse::{Options, Outcome, parse};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ServerError;
-use super::lock::DataDir;
 use crate::budget::Budget;
 use crate::catalog::Catalog;
+use crate::data_dir::DataDir;
 use crate::lake::{self, Compacted, Extent, Lake};
 use crate::metrics::Metrics;
 

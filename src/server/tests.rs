@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{bounded, never, unbounded};
 use rustix::io::Errno;
 
-use super::lock::DataDir;
 use super::node::{Node, now_ns};
 use super::recovery;
 use super::shard::Shard;
@@ -22,6 +21,7 @@ use super::{Crowd, connections_that_fit};
 use crate::budget::{Consumer, Reservation};
 use crate::catalog::COLUMNS_MAX;
 use crate::config::{self, ServeArgs};
+use crate::data_dir::DataDir;
 use crate::http::{self, Event};
 use crate::wal::{Fault, Faults, Options, Subject, Wal};
 use crate::write::{Admit, Caller, Keeping, Outcome, Padded, Stamp};

@@ -244,6 +244,21 @@ impl Tables {
         if self.memory.try_grow(allowance) { self.open(bucket, catalog, rules, allowance) } else { None }
     }
 
+    /// As [`Self::writer`], for when nobody is left who could give memory back: takes it over the limit.
+    pub fn writer_by_force<'a>(
+        &'a mut self,
+        bucket: &'a str,
+        catalog: &'a Catalog,
+        rules: Rules,
+        body_bytes: usize,
+    ) -> Option<Writer<'a>> {
+        let allowance = allowance(body_bytes);
+        self.memory.set(self.memory.bytes() + allowance);
+        let mut writer = self.open(bucket, catalog, rules, allowance)?;
+        writer.request.by_force = true;
+        Some(writer)
+    }
+
     /// A writer for a request that has got its verdict before: the points `dropped` are passed over, and no rule or limit is applied.
     /// `retention`: of a bucket that nothing but a damaged log has left unborn. `by_force`: takes memory over the limit, for when nobody is left
     /// who could give some back.

@@ -1,6 +1,8 @@
 //! What the binary offers beside the node itself.
 
 #[cfg(feature = "lake")]
+pub mod convert;
+#[cfg(feature = "lake")]
 pub mod lake;
 #[cfg(feature = "lake")]
 pub mod load;

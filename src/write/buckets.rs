@@ -1,7 +1,6 @@
 //! Which bucket a database and a retention policy stand for, which buckets there are, and what they take: what the catalog knows and what
 //! the configuration says, in one view.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,25 +8,11 @@ use super::error::Refusal;
 use super::ingest::Context;
 use super::params;
 use super::route::Route;
-use crate::config::Buckets;
-
-/// The name of the retention policy that a database has from the beginning: that of the bucket named like the database.
-pub const DEFAULT_POLICY: &str = "autogen";
+use crate::config::DEFAULT_POLICY;
 
 /// Retention policies of a database, and the buckets that they stand for.
 pub type Policies = BTreeMap<String, String>;
 pub type Databases = BTreeMap<String, Policies>;
-
-/// The bucket that a database and a retention policy ("" or `autogen`: the default one) stand for: the one that the configuration maps them
-/// to, else `db` for the default policy and `db/rp` for any other.
-pub fn resolve<'a>(configured: &Buckets, db: impl Into<Cow<'a, str>>, policy: &str) -> String {
-    let db = db.into();
-    match configured.mapped(&db, policy) {
-        Some(bucket) => bucket.to_owned(),
-        None if policy.is_empty() || policy == DEFAULT_POLICY => db.into_owned(),
-        None => format!("{db}/{policy}"),
-    }
-}
 
 impl Context {
     /// How old the points of a bucket may be, now. The configuration beats what the bucket was created with.
@@ -66,7 +51,7 @@ impl Context {
             |name| params::first(query.as_bytes(), name).filter(|_| route == Route::WriteV1).unwrap_or_default();
         let (db, policy) = (named("db"), named("rp"));
         let has_database =
-            || self.exists(&resolve(&self.config.buckets, &*db, "")) || self.databases().contains_key(&*db);
+            || self.exists(&self.config.buckets.resolve(&*db, "")) || self.databases().contains_key(&*db);
         match !policy.is_empty() && policy != DEFAULT_POLICY && has_database() {
             true => Refusal::NoPolicy { bucket: bucket.to_owned(), policy: policy.into_owned() },
             false => Refusal::NoBucket { name: bucket.to_owned() },
@@ -83,12 +68,12 @@ impl Context {
             databases.entry(db.to_owned()).or_default().insert(policy.to_owned(), bucket);
         };
         for (db, policy) in configured.mappings() {
-            add(db, policy, resolve(configured, db, policy));
+            add(db, policy, configured.resolve(db, policy));
         }
         let known = self.catalog.buckets();
         for bucket in known.iter().map(|bucket| &*bucket.name).chain(configured.configured()) {
             let parts = bucket.split_once('/').filter(|(db, _)| !db.is_empty());
-            let reaches = |(db, policy): &(&str, &str)| resolve(configured, *db, policy) == bucket;
+            let reaches = |(db, policy): &(&str, &str)| configured.resolve(*db, policy) == bucket;
             if let Some((db, policy)) = parts.filter(reaches).or(Some((bucket, "")).filter(reaches)) {
                 add(db, policy, bucket.to_owned());
             }

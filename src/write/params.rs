@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::buckets::resolve;
 use super::error::Refusal;
 use crate::config::Buckets;
 use crate::line::{Precision, echo};
@@ -55,17 +54,11 @@ impl Params {
             Some(db) if !db.is_empty() => db,
             _ => return Err(Refusal::MissingDb),
         };
-        let bucket = resolve(configured, db, first(query, "rp").as_deref().unwrap_or_default());
+        let bucket = configured.resolve(db, first(query, "rp").as_deref().unwrap_or_default());
         let precision = match first(query, "precision").as_deref() {
-            None | Some("" | "n" | "ns") => Precision::Nanosecond,
-            Some("u" | "us" | "µs" | "μs") => Precision::Microsecond,
-            Some("ms") => Precision::Millisecond,
-            Some("s") => Precision::Second,
-            Some("m") => Precision::Minute,
-            Some("h") => Precision::Hour,
-            Some(other) => {
-                return Err(Refusal::Precision { given: other.into(), accepted: "n, ns, u, us, µs, ms, s, m and h" });
-            }
+            None | Some("") => Precision::Nanosecond,
+            Some(name) => Precision::named(name)
+                .ok_or_else(|| Refusal::Precision { given: name.into(), accepted: Precision::NAMES })?,
         };
         Ok(Self { bucket, precision })
     }

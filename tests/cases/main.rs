@@ -14,6 +14,8 @@ mod births_race;
 mod buckets;
 #[cfg(feature = "lake")]
 mod compaction;
+#[cfg(feature = "lake")]
+mod convert;
 mod exact;
 mod fleet_strategy;
 #[path = "../fuzzed/mod.rs"]

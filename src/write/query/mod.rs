@@ -11,12 +11,13 @@ use std::fmt;
 use std::time::Duration;
 
 use super::auth::Client;
-use super::buckets::{DEFAULT_POLICY, Databases, Policies, resolve};
+use super::buckets::{Databases, Policies};
 use super::error::Refusal;
 use super::ingest::{Context, RETRY_AFTER_SECONDS};
 use super::params::{self, NotUtf8};
 use crate::budget::{Consumer, Reservation};
 use crate::catalog::{Births, Catalog};
+use crate::config::DEFAULT_POLICY;
 use crate::decode::{Gunzip, GzipError};
 use crate::http::{Error as HttpError, Head, Response};
 use crate::line::Padded;
@@ -253,8 +254,8 @@ impl<'a> Session<'a> {
             return Ok(Outcome::failed("retention policy duration must be at least 1s"));
         }
         let Context { config, catalog, .. } = self.context;
-        let bucket = resolve(&config.buckets, db, name);
-        let beside = policy.name.is_some().then(|| resolve(&config.buckets, db, DEFAULT_POLICY));
+        let bucket = config.buckets.resolve(db, name);
+        let beside = policy.name.is_some().then(|| config.buckets.resolve(db, DEFAULT_POLICY));
         let beside = beside.filter(|beside| *beside != bucket);
         for bucket in [&bucket].into_iter().chain(&beside) {
             if !self.client.may_write(bucket) {
