@@ -564,3 +564,42 @@ fn the_documented_commands_make_a_backup() {
     assert!(text.contains("the lake is sound: 4 files, 7 rows"), "{output:?}");
     node.stop();
 }
+
+#[test]
+fn a_log_that_has_survived_beside_a_copy_brings_what_it_still_holds() {
+    let node = Node::start(&["--flush-interval", "1h"]);
+    node.must_write("d", "m f=1 1");
+    let copy = tempfile::tempdir().unwrap();
+    back_up(&node, copy.path());
+    // Unpublished, with a column and a table that the copy does not know.
+    node.must_write("d", "m f=2,later=t 2\nother f=1 1");
+    let old = node.kill();
+    fs::rename(old.path().join("wal"), copy.path().join("wal")).unwrap();
+    for file in ["log", "catalog"] {
+        fs::copy(old.path().join("state").join(file), copy.path().join("state").join(file)).unwrap();
+    }
+    let restored = Node::start_in(copy, &[]);
+    let lake = restored.lake();
+    assert_eq!(lake.lines("d", "m"), ["f=1.0 1", "f=2.0,later=true 2"]);
+    assert_eq!(lake.lines("d", "other"), ["f=1.0 1"]);
+    restored.stop();
+}
+
+/// That days go is for the tests of the lake, whose clock is theirs: a node waits for an hour.
+#[test]
+fn a_node_says_that_days_expire_and_ends_without_waiting_for_them() {
+    let mut node = Node::start(&["--expiry", "on"]);
+    node.wait_for_log("days that are older than their bucket's retention are removed");
+    node.must_write("d", "m f=1 1");
+    let began = std::time::Instant::now();
+    let dir = node.stop();
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    assert_eq!(Lake::read(dir.path()).lines("d", "m"), ["f=1.0 1"]);
+    let config = dir.path().join("ringest.toml");
+    fs::write(&config, "[bucket.d]\nexpiry = \"on\"\n").unwrap();
+    let config = config.to_str().unwrap().to_owned();
+    let mut node = Node::start_in(dir, &["--config", &config]);
+    node.wait_for_log("days that are older than their bucket's retention are removed");
+    assert!(node.metrics().contains("ringest_expired_days_total 0"));
+    node.stop();
+}
