@@ -447,14 +447,13 @@ fn abort(epoch: u64) -> Vec<u8> {
 
 fn append(manifest: &Path, records: &[Vec<u8>]) {
     let mut bytes = fs::read(manifest).unwrap();
-    let mut sequence = bytes.windows(4).filter(|mark| mark == b"\xF7rec").count() as u64;
-    for record in records {
+    let records_before = bytes.windows(4).filter(|mark| mark == b"\xF7rec").count() as u64;
+    for (sequence, record) in (records_before..).zip(records) {
         let body = [&sequence.to_le_bytes()[..], record].concat();
         bytes.extend(b"\xF7rec");
         bytes.extend((body.len() as u32).to_le_bytes());
         bytes.extend(crc32fast::hash(&body).to_le_bytes());
         bytes.extend(body);
-        sequence += 1;
     }
     fs::write(manifest, bytes).unwrap();
 }
