@@ -407,6 +407,34 @@ fn what_the_manifest_and_the_folders_disagree_on_is_found() {
         assert!(faults(dir.path(), &file).contains(expected));
         fs::write(&manifest, &whole).unwrap();
     }
+    // A file that holds the epochs of others, which are still there.
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let (last, node) =
+        (names[1].split('-').next().unwrap(), name.split('-').nth(2).unwrap().trim_end_matches(".parquet"));
+    let both = folder.join(format!("{last}-0004-{node}-{epoch}.parquet"));
+    let mut rewrite = Rewrite::read(&aside);
+    rewrite.path = both.clone();
+    rewrite.set("ringest.epoch", last);
+    rewrite.pairs.push(KeyValue::new("ringest.first_epoch".to_owned(), epoch.to_string()));
+    rewrite.write();
+    let path_of_both = both.strip_prefix(dir.path()).unwrap().to_str().unwrap();
+    let last = last.parse().unwrap();
+    append(&manifest, &[intent(last, &[path_of_both], &[]), commit(last)]);
+    let found = faults(dir.path(), &both);
+    assert!(found.contains(&format!("its epochs {epoch}..{last} reach into those of {}", names[1])), "{found}");
+    // In the place of the others it is as it should be.
+    let others = names.iter().map(|name| format!("{}/{name}", path.rsplit_once('/').unwrap().0)).collect::<Vec<_>>();
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    append(&manifest, &[intent(last, &[], &others), commit(last)]);
+    others.iter().for_each(|other| fs::rename(dir.path().join(other), dir.path().join("gone")).unwrap());
+    must(&lake(dir.path(), "verify", &[]));
+    fs::remove_file(&both).unwrap();
+    fs::write(&manifest, &whole).unwrap();
+    fs::rename(dir.path().join("gone"), dir.path().join(others[1])).unwrap();
+    fs::copy(&aside, &file).unwrap();
+
     let coming = path.replacen("-0000-", "-0005-", 1);
     fs::copy(&aside, dir.path().join(&coming)).unwrap();
     append(&manifest, &[intent(epoch, &[&coming], &[])]);
