@@ -79,7 +79,7 @@ pub fn feed(
     let mut told: Vec<Change> = Vec::new();
     let (mut files, mut bytes) = (0, 0);
     let mut last_epoch = since;
-    while let Some(change) = changes.next()? {
+    while let Some(change) = changes.next_change()? {
         if change.kind == ChangeKind::Checkpoint && (1..change.epoch).contains(&since) {
             return Err(FeedError::Forgotten { since, checkpoint: change.epoch });
         }

@@ -154,7 +154,7 @@ impl Changes {
 
     /// # Errors
     /// The manifest cannot be read further, or is damaged.
-    pub fn next(&mut self) -> Result<Option<Change>, LakeError> {
+    pub fn next_change(&mut self) -> Result<Option<Change>, LakeError> {
         while let Some(record) = self.records.next()? {
             match record {
                 Record::Intent { epoch, adds, removes } => self.open.push((epoch, adds, removes)),
@@ -201,7 +201,7 @@ impl Ledger {
     pub fn read(data_dir: &Path) -> Result<Option<Self>, LakeError> {
         let Some(mut changes) = Changes::open(data_dir)? else { return Ok(None) };
         let mut files = Inventory::default();
-        while let Some(change) = changes.next()? {
+        while let Some(change) = changes.next_change()? {
             change.removed.iter().for_each(|path| files.remove(path));
             change.added.iter().for_each(|path| files.add(path));
         }

@@ -407,6 +407,34 @@ fn what_the_manifest_and_the_folders_disagree_on_is_found() {
         assert!(faults(dir.path(), &file).contains(expected));
         fs::write(&manifest, &whole).unwrap();
     }
+    // A file that holds the epochs of others, which are still there.
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let (last, node) =
+        (names[1].split('-').next().unwrap(), name.split('-').nth(2).unwrap().trim_end_matches(".parquet"));
+    let both = folder.join(format!("{last}-0004-{node}-{epoch}.parquet"));
+    let mut rewrite = Rewrite::read(&aside);
+    rewrite.path = both.clone();
+    rewrite.set("ringest.epoch", last);
+    rewrite.pairs.push(KeyValue::new("ringest.first_epoch".to_owned(), epoch.to_string()));
+    rewrite.write();
+    let path_of_both = both.strip_prefix(dir.path()).unwrap().to_str().unwrap();
+    let last = last.parse().unwrap();
+    append(&manifest, &[intent(last, &[path_of_both], &[]), commit(last)]);
+    let found = faults(dir.path(), &both);
+    assert!(found.contains(&format!("its epochs {epoch}..{last} reach into those of {}", names[1])), "{found}");
+    // In the place of the others it is as it should be.
+    let others = names.iter().map(|name| format!("{}/{name}", path.rsplit_once('/').unwrap().0)).collect::<Vec<_>>();
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    append(&manifest, &[intent(last, &[], &others), commit(last)]);
+    others.iter().for_each(|other| fs::rename(dir.path().join(other), dir.path().join("gone")).unwrap());
+    must(&lake(dir.path(), "verify", &[]));
+    fs::remove_file(&both).unwrap();
+    fs::write(&manifest, &whole).unwrap();
+    fs::rename(dir.path().join("gone"), dir.path().join(others[1])).unwrap();
+    fs::copy(&aside, &file).unwrap();
+
     let coming = path.replacen("-0000-", "-0005-", 1);
     fs::copy(&aside, dir.path().join(&coming)).unwrap();
     append(&manifest, &[intent(epoch, &[&coming], &[])]);
@@ -447,14 +475,13 @@ fn abort(epoch: u64) -> Vec<u8> {
 
 fn append(manifest: &Path, records: &[Vec<u8>]) {
     let mut bytes = fs::read(manifest).unwrap();
-    let mut sequence = bytes.windows(4).filter(|mark| mark == b"\xF7rec").count() as u64;
-    for record in records {
+    let records_before = bytes.windows(4).filter(|mark| mark == b"\xF7rec").count() as u64;
+    for (sequence, record) in (records_before..).zip(records) {
         let body = [&sequence.to_le_bytes()[..], record].concat();
         bytes.extend(b"\xF7rec");
         bytes.extend((body.len() as u32).to_le_bytes());
         bytes.extend(crc32fast::hash(&body).to_le_bytes());
         bytes.extend(body);
-        sequence += 1;
     }
     fs::write(manifest, bytes).unwrap();
 }
@@ -562,5 +589,44 @@ fn the_documented_commands_make_a_backup() {
         Command::new("sh").args(["-euc", &script]).current_dir(work.path()).env("PATH", path).output().unwrap();
     let text = must(&output);
     assert!(text.contains("the lake is sound: 4 files, 7 rows"), "{output:?}");
+    node.stop();
+}
+
+#[test]
+fn a_log_that_has_survived_beside_a_copy_brings_what_it_still_holds() {
+    let node = Node::start(&["--flush-interval", "1h"]);
+    node.must_write("d", "m f=1 1");
+    let copy = tempfile::tempdir().unwrap();
+    back_up(&node, copy.path());
+    // Unpublished, with a column and a table that the copy does not know.
+    node.must_write("d", "m f=2,later=t 2\nother f=1 1");
+    let old = node.kill();
+    fs::rename(old.path().join("wal"), copy.path().join("wal")).unwrap();
+    for file in ["log", "catalog"] {
+        fs::copy(old.path().join("state").join(file), copy.path().join("state").join(file)).unwrap();
+    }
+    let restored = Node::start_in(copy, &[]);
+    let lake = restored.lake();
+    assert_eq!(lake.lines("d", "m"), ["f=1.0 1", "f=2.0,later=true 2"]);
+    assert_eq!(lake.lines("d", "other"), ["f=1.0 1"]);
+    restored.stop();
+}
+
+/// That days go is for the tests of the lake, whose clock is theirs: a node waits for an hour.
+#[test]
+fn a_node_says_that_days_expire_and_ends_without_waiting_for_them() {
+    let mut node = Node::start(&["--expiry", "on"]);
+    node.wait_for_log("days that are older than their bucket's retention are removed");
+    node.must_write("d", "m f=1 1");
+    let began = std::time::Instant::now();
+    let dir = node.stop();
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    assert_eq!(Lake::read(dir.path()).lines("d", "m"), ["f=1.0 1"]);
+    let config = dir.path().join("ringest.toml");
+    fs::write(&config, "[bucket.d]\nexpiry = \"on\"\n").unwrap();
+    let config = config.to_str().unwrap().to_owned();
+    let mut node = Node::start_in(dir, &["--config", &config]);
+    node.wait_for_log("days that are older than their bucket's retention are removed");
+    assert!(node.metrics().contains("ringest_expired_days_total 0"));
     node.stop();
 }

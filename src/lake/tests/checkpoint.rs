@@ -57,7 +57,10 @@ fn a_grown_manifest_is_condensed_and_says_the_same() {
     assert_eq!(inspect(home.folder.path()).unwrap().catalog_bytes_min(), 16);
     let again = home.recover();
     assert_eq!((again.committed, again.epoch_floor, again.inventory), expected);
-    assert_eq!(Ledger::read(home.folder.path()).unwrap().unwrap().files().collect::<Vec<_>>(), [there.clone()]);
+    assert_eq!(
+        Ledger::read(home.folder.path()).unwrap().unwrap().files().collect::<Vec<_>>(),
+        std::slice::from_ref(&there)
+    );
 
     let told = |since| {
         let feed = feed(home.folder.path(), since, 100, |_| true)?;

@@ -126,7 +126,7 @@ fn a_torn_tail_is_the_end_and_damage_is_an_error() {
     let count = |home: &Home| -> Result<Vec<Change>, LakeError> {
         let mut changes = Changes::open(home.folder.path())?.unwrap();
         let mut all = Vec::new();
-        while let Some(change) = changes.next()? {
+        while let Some(change) = changes.next_change()? {
             all.push(change);
         }
         Ok(all)
