@@ -190,7 +190,7 @@ def main():
             raise SystemExit(f"{values} values were exported; a dry run says {dry}, the conversion {files}")
         # All files as one stream of gzip members, with little memory.
         members = b"".join(path.read_bytes() if path.suffix == ".gz" else gzip.compress(path.read_bytes()) for path in paths)
-        convert(binary, "-", "--output", folder / "stream", "--memory-limit", "192MiB", "--threads", "3", stdin=members)
+        convert(binary, "-", "--output", folder / "stream", "--memory-limit", "192MiB", "--flush-size", "1MiB", "--threads", "3", stdin=members)
         if compare(folder / "stream", lines) != (points, values):
             raise SystemExit("a stream of gzip members comes to something else than the files")
         # The lines as they were written, into the same lake once more: nothing changes.

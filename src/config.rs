@@ -7,6 +7,7 @@
 mod basis;
 mod buckets;
 mod report;
+mod single;
 mod source;
 mod value;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use basis::Basis;
 pub use buckets::{BucketSettings, Buckets, DEFAULT_POLICY};
 pub use report::{ConfigError, Origin, Problem};
+pub use single::{flush_size, memory_limit, quota, size};
 pub use source::ServeArgs;
 
 use source::Given;
@@ -545,32 +547,6 @@ pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
     let environment = std::env::vars_os();
     let (given, problems) = source::gather(args, environment);
     resolve(&given, Basis::of_this_machine(), problems)
-}
-
-/// A size as options take it, in bytes.
-///
-/// # Errors
-/// It is none; the sentence says what would be one.
-pub fn size(text: &str) -> Result<usize, String> {
-    value::size(text, 0, usize::MAX).map_err(|_| "give a number of bytes, such as 25000000, 25MB or 64KiB".to_owned())
-}
-
-/// A memory limit as `memory-limit` takes it, in bytes.
-///
-/// # Errors
-/// It is none; the sentence says what would be one.
-pub fn memory_limit(text: &str) -> Result<usize, String> {
-    let setting = &Settings::memory_bytes_max;
-    (setting.parse)(text).map_err(|_| format!("give {}", setting.accepts))
-}
-
-/// A quota as `default-quota` takes it, in bytes per second; `None` is without limit.
-///
-/// # Errors
-/// It is none; the sentence says what would be one.
-pub fn quota(text: &str) -> Result<Option<usize>, String> {
-    let setting = &Settings::default_quota;
-    (setting.parse)(text).map_err(|_| format!("give {}", setting.accepts))
 }
 
 fn resolve(given: &Given, mut basis: Basis, mut problems: Vec<Problem>) -> Result<Loaded, ConfigError> {

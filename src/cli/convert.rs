@@ -44,6 +44,10 @@ pub struct ConvertArgs {
     /// Memory that the process may take [default: three quarters of what the cgroup or the machine has].
     #[arg(long, value_name = "SIZE", value_parser = config::memory_limit)]
     memory_limit: Option<usize>,
+    /// Size of the open tables at which their points become files, at most an eighth of the memory: more makes fewer and larger files
+    /// [default: 64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = config::flush_size)]
+    flush_size: Option<usize>,
     /// Threads that parse, and as many that encode; fewer where memory is scarce [default: as many as there are cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -81,6 +85,9 @@ pub fn run(args: &ConvertArgs) -> Result<(), ConvertError> {
     }
     if let Some(threads) = args.threads {
         options = options.threads(threads.into());
+    }
+    if let Some(bytes) = args.flush_size {
+        options = options.flush_bytes(bytes);
     }
     if args.dry_run {
         options = options.dry_run();
@@ -132,9 +139,9 @@ impl fmt::Display for Summary<'_> {
         self.refused(f)?;
         let seconds = took.as_secs_f64();
         let rate = grouped((*lines as f64 / seconds.max(0.001)) as u64);
-        write!(
+        writeln!(
             f,
-            "{}, {}, {} refused, {} read in {seconds:.1} s: {rate} lines/s\n",
+            "{}, {}, {} refused, {} read in {seconds:.1} s: {rate} lines/s",
             counted(*lines, "line"),
             counted(*points, "point"),
             grouped(*refused),
@@ -215,7 +222,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);

@@ -450,6 +450,14 @@ fn inputs_that_break_off_are_told_and_never_taken_for_whole() {
     cut.truncate(cut.len() / 2);
     let error = fail(vec![text("in.gz", cut)], &case.options().on_error(OnError::Skip));
     assert!(matches!(&error.cause, Cause::Gzip { place, .. } if place.line > 1), "{error}");
+    let bad = [gzip(b"m f=1 1\nbad\n"), b"garbage".to_vec()].concat();
+    let error = fail(
+        vec![text("bad", gzip(&[b"bad\n".repeat(9), many_lines(3_000)].concat())), text("cut", bad)],
+        &case.options().on_error(OnError::Collect),
+    );
+    let collected = fs::read_to_string(error.collected.as_ref().unwrap()).unwrap();
+    assert!(collected.matches("\nbad\n").count() == 9, "{collected}");
+    assert!(error.to_string().contains("refused until then are in "), "{error}");
     let garbage = [gzip(b"m f=1 1\n"), b"garbage".to_vec()].concat();
     let error = fail(vec![text("in.gz", garbage)], &case.options());
     assert!(matches!(error.cause, Cause::Gzip { .. }), "{error}");
@@ -489,7 +497,7 @@ fn the_program_converts_and_sums_up() {
     let dir = case.dir.path();
     case.file("a.lp", "m,t=a f=1 1\n");
     let args = ["a.lp", "-", "--output", "out", "--bucket", "b", "--precision", "s", "--on-error", "collect"];
-    let limits = ["--memory-limit", "256MiB", "--threads", "2"];
+    let limits = ["--memory-limit", "256MiB", "--flush-size", "1MiB", "--threads", "2"];
     let done = program(&[&args[..], &limits].concat(), dir, b"m,t=b f=2 2\nm,t=b f=3i 3\nbad\n");
     let stdout = String::from_utf8(done.stdout).unwrap();
     assert!(done.status.success() && done.stderr.is_empty(), "{stdout}{}", String::from_utf8_lossy(&done.stderr));
@@ -520,6 +528,7 @@ fn the_program_ends_with_1_where_it_stops_and_with_2_where_it_is_called_wrongly(
         (&["a.lp", "--output", "out", "--precision", "d"], "ns"),
         (&["a.lp", "--output", "out", "--on-error", "ask"], "collect"),
         (&["a.lp", "--output", "out", "--memory-limit", "1MiB"], "192MiB"),
+        (&["a.lp", "--output", "out", "--flush-size", "0"], "--flush-size"),
         (&["a.lp", "--output", "out", "--bucket", ""], "--bucket"),
     ] {
         let done = program(args, dir, b"");

@@ -30,6 +30,8 @@ impl fmt::Display for Place {
 pub struct ConvertError {
     pub cause: Cause,
     pub kept: Kept,
+    /// The file that holds the lines that were refused until then, if they were collected and there are any.
+    pub collected: Option<PathBuf>,
 }
 
 /// What of the input an early end leaves in the output: always all that stands before some line, and nothing behind it.
@@ -38,6 +40,8 @@ pub enum Kept {
     Nothing,
     /// Everything before this place.
     Before(Place),
+    /// All of it.
+    Whole,
     /// It is not certain: the lake has not ended in order.
     Unknown,
     /// There was nothing to be written.
@@ -91,12 +95,16 @@ pub enum Cause {
 impl fmt::Display for ConvertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cause.fmt(f)?;
+        if let Some(path) = &self.collected {
+            write!(f, "\nThe lines that were refused until then are in {}.", path.display())?;
+        }
         match &self.kept {
             Kept::Nothing => f.write_str("\nNothing was converted: the output is as it was."),
             Kept::Before(place) => write!(
                 f,
                 "\nEverything before {place} is in the output, and nothing from there on; converting it once more does no harm."
             ),
+            Kept::Whole => f.write_str("\nEverything else is in the output."),
             Kept::Unknown => f.write_str(
                 "\nHow much of the input is in the output is not certain; converting it once more does no harm.",
             ),

@@ -41,7 +41,7 @@ pub fn marker(lines: &[u8]) -> Option<usize> {
     marks.peek()?;
     // A string may hold what looks like one.
     let end = lines.len();
-    for line in point_lines(lines).chain([end..end]) {
+    for line in point_lines(lines).chain(std::iter::once(end..end)) {
         while let Some(at) = marks.next_if(|at| *at < line.end) {
             if at < line.start {
                 return Some(at);

@@ -150,8 +150,8 @@ impl Options {
         self
     }
 
-    /// Size of the open tables, of all threads together, at which their points become files: 512 MiB, or what is given here, or an eighth
-    /// of the memory if that is less.
+    /// Size of the open tables, of all threads together, at which their points become files: 64 MiB, or what is given here; an eighth
+    /// of the memory at most.
     pub fn flush_bytes(mut self, bytes: usize) -> Self {
         self.flush_bytes = bytes;
         self
@@ -180,8 +180,9 @@ const MEMORY_BYTES_MIN: usize = 192 << 20;
 
 /// Part of the budget that open tables may take: the lake needs several times as much to sort and encode them.
 const FLUSH_SHARE: usize = 8;
-/// Enough for large files; and the lake gets work while the rest is read.
-const FLUSH_BYTES: usize = 512 << 20;
+/// About two million rows of ten integers. Sorting more than that at once costs more for each of them, and the lake is to get work while the
+/// rest is read.
+const FLUSH_BYTES: usize = 64 << 20;
 
 /// The longest line may take this part of the budget, of which twice its size is needed; and this much at most.
 const LINE_SHARE: usize = 32;
@@ -225,7 +226,7 @@ struct Output {
 
 fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, ConvertError> {
     let unwritten = if options.is_dry_run { Kept::DryRun } else { Kept::Nothing };
-    let refuse = |cause| ConvertError { cause, kept: unwritten.clone() };
+    let refuse = |cause| ConvertError { cause, kept: unwritten.clone(), collected: None };
     let waiting = Waiting::list(inputs, options.output.as_deref()).map_err(refuse)?;
     let bytes = waiting.bytes;
     let budget = Budget::of_process(options.memory_bytes_max);
@@ -252,9 +253,13 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
     let ended = end(target, &metrics, if settled.is_ok() { END_TIME } else { Duration::ZERO });
     let collected = ledger.finish();
     drop(lock);
-    settled.map_err(|(cause, kept)| ConvertError { cause, kept })?;
-    let whole = |cause| ConvertError { cause, kept: Kept::Unknown };
-    ended.map_err(whole)?;
+    let (collected, uncollected) = collected.map_or_else(|cause| (None, Some(cause)), |path| (path, None));
+    let early = |(cause, kept)| ConvertError { cause, kept, collected: collected.clone() };
+    settled.map_err(early)?;
+    ended.map_err(|cause| early((cause, Kept::Unknown)))?;
+    if let Some(cause) = uncollected {
+        return Err(early((cause, Kept::Whole)));
+    }
     let tables = summaries.iter().map(|(table, summary)| describe(&catalog, *table, summary)).collect();
     Ok(Report {
         lines,
@@ -262,7 +267,7 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
         bytes_read,
         refused: ledger.count,
         conflicts: ledger.conflicts(),
-        collected: collected.map_err(whole)?,
+        collected,
         first_refused: ledger.first,
         tables: in_order(tables),
         files: metrics.files_written.get(),
