@@ -82,6 +82,10 @@ class Checks(unittest.TestCase):
         self.assertEqual(table.compare(expected, TYPES), 4)
         readers.agree(table)
 
+    def test_a_compacted_file_is_read(self):
+        name, first = "1767225600000-0001-node-1767225590000.parquet", {"first_epoch": "1767225590000"}
+        self.assertEqual(self.check(name=name, metadata=first), 5)
+
     def test_every_fault_is_found(self):
         sound = columns()
         swapped = {"count": "value", "value": "count", "Host_2": "Host"}
@@ -98,6 +102,9 @@ class Checks(unittest.TestCase):
             ("other days", {"day": "2026-01-02"}),
             ("is float, stored as int64", {"metadata": {"names": json.dumps(swapped)}}),
             ("disagree about the epoch", {"metadata": {"epoch": "5"}}),
+            ("disagree about the first epoch", {"metadata": {"first_epoch": "5"}}),
+            ("disagree about the first epoch", {"name": "1767225600000-0001-node-1767225590000.parquet"}),
+            ("first epoch is not below", {"name": "1767225600000-0001-node-1767225600000.parquet", "metadata": {"first_epoch": "1767225600000"}}),
             ("Arrow schema", {"store_schema": True}),
             ("nobody wrote", {"data": sound | {"extra": [None] * 3}}),
             ("not named", {"name": "part-0.parquet"}),

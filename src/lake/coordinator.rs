@@ -23,7 +23,7 @@ use super::encode::Origin;
 use super::inventory::Inventory;
 use super::job::{Job, JobError, TableDay};
 use super::partition::{DayPart, FileName, folder, split};
-use super::publish::{Failure, Publisher, Replacement, Staged, save};
+use super::publish::{Failure, LINGER, Publisher, Replacement, Staged, save};
 use super::{OnCommit, Part, Progress, counted, quarantine};
 
 use replay::Replay;
@@ -42,6 +42,8 @@ pub(super) enum Command {
     StopReplay,
     /// Files that take the place of committed ones, and who waits for the answer. Tried once: on failure they are still aside.
     Replace(Replacement, Sender<Result<(), String>>),
+    /// Files that others took the place of are to go, if they stayed long enough; the sender is dropped when they have gone.
+    Sweep(Sender<()>),
     /// No more parts will come: publish what is there, and stop trying at this moment.
     Finish(Instant),
 }
@@ -157,6 +159,7 @@ impl Coordinator {
                 }
             }
         }
+        self.publisher.sweep(Instant::now() + LINGER);
         if self.shared.backlog.rows.load(Ordering::Relaxed) > 0 {
             let reason = if self.replay.is_unfinished() {
                 "the replay of the log before them was not finished"
@@ -174,6 +177,10 @@ impl Coordinator {
             Command::Replay(step) => return self.replay.queue(step),
             Command::StopReplay => return self.replay.stop(),
             Command::Replace(replacement, done) => return self.replacements.push_back((replacement, done)),
+            Command::Sweep(done) => {
+                self.publisher.sweep(Instant::now());
+                return drop(done);
+            }
             Command::Finish(give_up) => {
                 self.give_up = Some(give_up);
                 return self.replay.stop();

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
@@ -21,6 +22,10 @@ use super::recover::unlink_all;
 
 /// Folders remembered as durable; more than a node writes to between two starts, and a few MiB.
 const DURABLE_FOLDERS_MAX: usize = 16 * 1024;
+
+/// How long files stay beside those that took their place: longer than the listing of a folder takes, which otherwise may have passed the place of
+/// a new name before it was there, and come to those of the old ones when they are gone.
+pub(super) const LINGER: Duration = Duration::from_millis(200);
 
 /// A file written aside, and where it belongs.
 #[derive(Clone, Debug)]
@@ -62,8 +67,8 @@ pub(super) struct Publisher {
     data_dir: PathBuf,
     disk: Disk,
     manifest: Manifest,
-    /// Files that are not part of the lake any more and could not be removed.
-    left_over: Vec<String>,
+    /// Files that are not part of the lake any more, and when they are to be removed.
+    left_over: Vec<(Instant, String)>,
     /// Folders whose names are durable, with all that lie above them.
     durable: HashSet<PathBuf>,
 }
@@ -88,19 +93,15 @@ impl Publisher {
     }
 
     /// Puts files in the place of others. The new ones appear before the old ones go: a reader may see rows twice meanwhile, and misses
-    /// none.
+    /// none. Where there are new ones, the old ones stay for a while (`sweep`): a listing of the folder that began before the new names were
+    /// there may still be under way.
     pub fn replace(&mut self, replacement: &Replacement, catalog: &Catalog) -> Result<Saved, Failure> {
         let Replacement { epoch, files, removes } = replacement;
         let saved = self.add(*epoch, files, removes, catalog)?;
-        self.left_over.extend_from_slice(removes);
-        let gone: Vec<&str> = self.left_over.iter().map(String::as_str).collect();
-        match unlink_all(&self.data_dir, &gone, &self.manifest, &self.disk) {
-            Ok(()) => self.left_over.clear(),
-            // They are no part of the lake by now, so that nothing is undone: the next replacement tries again, and the next start.
-            Err(error) => tracing::error!(
-                "files that others took the place of are still there, so that readers see rows twice: {error}"
-            ),
-        }
+        let now = Instant::now();
+        let due = if files.is_empty() { now } else { now + LINGER };
+        self.left_over.extend(removes.iter().map(|file| (due, file.clone())));
+        self.sweep(now);
         if files.is_empty() {
             self.remove_empty_folders(removes);
         }
@@ -116,6 +117,21 @@ impl Publisher {
             if fs::remove_dir(&folder).is_ok() {
                 self.durable.remove(&folder);
             }
+        }
+    }
+
+    /// Removes the files that others took the place of, those that are to be gone by `due`.
+    pub fn sweep(&mut self, due: Instant) {
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.left_over).into_iter().partition(|(at, _)| *at <= due);
+        self.left_over = kept;
+        let files: Vec<&str> = gone.iter().map(|(_, file)| file.as_str()).collect();
+        if let Err(error) = unlink_all(&self.data_dir, &files, &self.manifest, &self.disk) {
+            // They are no part of the lake by now, so that nothing is undone: the next sweep tries again, and the next start.
+            tracing::error!(
+                "files that others took the place of are still there, so that readers see rows twice: {error}"
+            );
+            self.left_over.extend(gone);
         }
     }
 

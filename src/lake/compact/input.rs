@@ -25,7 +25,7 @@ use super::merge::MergeError;
 /// What metadata takes in memory, for a byte of a file's footer.
 const METADATA_FACTOR: usize = 8;
 /// What the reader of a column takes, pages aside.
-const COLUMN_BYTES: usize = 4 << 10;
+const COLUMN_BYTES: usize = 2 << 10;
 /// Rows of a data page, at most; and bytes of a page of strings, about, with the longest string that a point may have.
 const PAGE_ROWS: u64 = 64 << 10;
 const STRING_PAGE_BYTES: u64 = 2 << 20;

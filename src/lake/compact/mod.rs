@@ -16,6 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::partition::FileName;
+
 #[cfg(test)]
 pub(super) use input::Partition;
 #[cfg(test)]
@@ -67,6 +69,8 @@ struct Step {
     rows_before: u64,
     rows_after: u64,
     seconds: f64,
+    /// The first of the files that memory did not suffice for.
+    rest_from: Option<FileName>,
 }
 
 /// What a compaction did, all merges together: what a second one merged again counts twice.

@@ -9,7 +9,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::super::coordinator::Command;
 use super::super::partition::{FileName, N_MAX, folder as folder_of};
-use super::super::publish::{Replacement, Staged};
+use super::super::publish::{LINGER, Replacement, Staged};
 use super::Step;
 use super::input::{Partition, bucket_and_measurement};
 use super::merge::{Limits, MergeError, Merged, Source, Task, merge};
@@ -18,8 +18,11 @@ use crate::budget::Budget;
 use crate::catalog::{Catalog, Table};
 use crate::metrics::Metrics;
 
-/// Compaction gets this part of the memory budget (in bytes, one over it).
+/// Compaction gets this part of the memory budget (in bytes, one over it); where that is little, as much as tables of many columns need,
+/// and a third at most.
 const MEMORY_PART: usize = 8;
+const MEMORY_MIN: usize = 48 << 20;
+const MEMORY_PART_MAX: usize = 3;
 /// What is left free on the disk, in bytes.
 const DISK_RESERVE: u64 = 64 << 20;
 /// How long it waits for memory before a merge.
@@ -97,7 +100,7 @@ impl Exchange {
         let sources: Vec<Source> =
             files.iter().map(|file| Source { path: self.path(folder, &file.name), name: file.name }).collect();
         let table = self.table(folder, day, &sources[0].path)?;
-        let limits = Limits::new(self.budget.bytes_max() / MEMORY_PART, plan::file_bytes(bytes) as usize);
+        let limits = Limits::new(self.memory_share(), plan::file_bytes(bytes) as usize);
         let partition = Partition { table: &table, day };
         let task = Task { partition, sources: &sources, limits, budget: &self.budget };
         let aside = |file: usize| self.data_dir.join("tmp").join(format!("compaction-{file}.part"));
@@ -115,6 +118,7 @@ impl Exchange {
             rows_before: merged.rows,
             rows_after: merged.files.iter().map(|(_, written)| written.rows).sum(),
             seconds: began.elapsed().as_secs_f64(),
+            rest_from: files.get(merged.sources).map(|file| file.name),
         };
         self.tell(folder, &step);
         Ok(step)
@@ -155,6 +159,11 @@ impl Exchange {
         })
     }
 
+    fn memory_share(&self) -> usize {
+        let bytes_max = self.budget.bytes_max();
+        (bytes_max / MEMORY_PART).max(MEMORY_MIN.min(bytes_max / MEMORY_PART_MAX))
+    }
+
     fn wait_for_memory(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<(), RunError> {
         let began = Instant::now();
         let bytes_max = self.budget.bytes_max();
@@ -162,7 +171,7 @@ impl Exchange {
             if !goes_on() {
                 return Err(RunError::Stopped);
             }
-            if self.budget.total() + bytes_max / MEMORY_PART <= bytes_max - bytes_max / 8 {
+            if self.budget.total() + self.memory_share() <= bytes_max - bytes_max / 8 {
                 return Ok(());
             }
             if began.elapsed() > MEMORY_WAIT {
@@ -204,6 +213,15 @@ impl Exchange {
             merged.files.iter().for_each(|(aside, _)| drop(std::fs::remove_file(aside)));
         }
         replaced
+    }
+
+    /// Returns when no merged file lies beside what took its place.
+    pub(super) fn sweep(&self) {
+        std::thread::sleep(LINGER);
+        let (done, swept) = bounded::<()>(0);
+        // Without a coordinator both fail at once, and it has done it as its last act.
+        let _ = self.commands.send(Command::Sweep(done));
+        let _ = swept.recv();
     }
 
     /// Free names behind that of the last file. What lies there without being committed has its name, too.

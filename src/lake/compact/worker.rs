@@ -29,6 +29,8 @@ const RETRY_MS: u64 = 3_600_000;
 const BUSY_MS: u64 = 5 * 60_000;
 /// Between two looks at the clock, which may be set.
 const TICK: Duration = Duration::from_secs(10);
+/// A merge of so many bytes takes a second or two.
+const QUICK_BYTES: u64 = 16 << 20;
 /// Between two looks whether the lake is busy, and how long compaction steps back for it.
 const YIELD_STEP: Duration = Duration::from_millis(5);
 const YIELD_MAX: Duration = Duration::from_secs(10);
@@ -148,6 +150,9 @@ impl Worker {
                 self.around.touched.folders.lock().unwrap_or_else(PoisonError::into_inner).append(&mut folders);
             }
         }
+        if compacted.merges > 0 && !self.is_stopped() {
+            self.exchange.sweep();
+        }
         (compacted, failures)
     }
 
@@ -208,21 +213,30 @@ impl Worker {
             return Ok(());
         };
         self.failed.remove(folder);
-        let mut merges = 0;
+        let (mut merges, mut from) = (0, None);
         loop {
             let files = self.sized(folder)?;
             let (wish, due) = match extent {
                 Extent::All => (Wish::All, None),
                 Extent::Due => wish(&files, day, now),
             };
-            let Some(range) = plan::next(&files, wish) else {
+            // What did not fit into memory with the files before it comes next, without them: they are not rewritten each time.
+            let rest = from.take().map_or(0, |from| files.partition_point(|file| file.name < from));
+            let next = plan::next(&files[rest..], wish).map(|range| range.start + rest..range.end + rest);
+            let Some(range) = next.or_else(|| plan::next(&files, wish)) else {
                 self.rest(folder, &files, due.filter(|_| self.around.auto));
                 compacted.partitions += u64::from(merges > 0);
                 return Ok(());
             };
+            // What was merged before is not to stand beside its result for as long as a large merge takes.
+            let bytes: u64 = files[range.clone()].iter().map(|file| file.bytes).sum();
+            if compacted.merges > 0 && bytes > QUICK_BYTES {
+                self.exchange.sweep();
+            }
             let around = &self.around;
             let step = self.exchange.run(folder, day, &files[range], &mut || goes_on(around))?;
             merges += 1;
+            from = step.rest_from;
             compacted.add(&step);
             if step.files_after >= step.files_before {
                 // As few as there can be: without this, the same would be tried for ever.

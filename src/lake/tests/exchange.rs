@@ -59,7 +59,7 @@ impl Timed {
     fn check(&self) {
         let values = self.home.values();
         for table in ["/m%20.x/", "/other/"] {
-            let last = values.iter().filter(|(file, _)| file.contains(table)).next_back().unwrap();
+            let last = values.iter().rfind(|(file, _)| file.contains(table)).unwrap();
             assert_eq!(*last.1, self.epoch as i64);
         }
         assert_eq!(self.home.aside(), 0);

@@ -241,6 +241,11 @@ fn a_file_takes_the_place_of_others_for_good() {
     let files = vec![Staged { aside, target: target.clone(), written: Written { rows: 1, bytes: 4 } }];
     let mut publisher = Publisher::new(home.folder.path().to_owned(), recovered.disk, recovered.manifest);
     publisher.replace(&Replacement { epoch: 11, files, removes: removes.clone() }, &home.catalog).unwrap();
+    // A reader that lists the folder meanwhile misses none.
+    assert_eq!(home.files(), before.iter().cloned().chain([target.clone()]).collect());
+    publisher.sweep(Instant::now());
+    assert!(home.files().len() > before.len(), "it is too soon");
+    publisher.sweep(Instant::now() + Duration::from_secs(1));
     let mut expected: BTreeSet<String> = before.into_iter().filter(|file| !removes.contains(file)).collect();
     expected.insert(target);
     assert_eq!(home.files(), expected);
