@@ -10,6 +10,7 @@ mod column;
 mod coordinator;
 mod disk;
 mod encode;
+mod files;
 mod footer;
 mod gather;
 mod job;
@@ -42,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::table::SealedTable;
 
 use coordinator::{Backlog, Command, Coordinator, Shared, Step};
+pub use files::{Destination, TableFile, write_table};
 use job::Job;
 pub use manifest::Damage;
 use publish::Publisher;
