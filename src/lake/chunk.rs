@@ -29,6 +29,8 @@ const PAGE_ROWS: usize = 64 * 1024;
 const STRING_PAGE: usize = 1 << 20;
 /// Chunks below this many bytes are not worth a compression.
 const COMPRESSED_MIN: usize = 256;
+/// Compression must save this part of a chunk, at least.
+const GAIN_MIN: usize = 32;
 /// Larger chunks are compressed without a look at the gain, so that no more than this has to wait for it.
 const HELD_MAX: usize = 4 << 20;
 /// Buffers that grew beyond this are not kept.
@@ -310,8 +312,8 @@ impl<'a> ChunkWriter<'a> {
         if !self.open.zstd && raw >= COMPRESSED_MIN {
             let pack = |page: &Page| self.zstd.compress(page.buffer()).map(Bytes::from);
             packed = held.iter().map(pack).collect::<io::Result<Vec<_>>>()?;
-            // Where compression gains nothing, readers are spared it.
-            self.open.zstd = packed.iter().map(Bytes::len).sum::<usize>() < raw - raw / 16;
+            // Where compression gains next to nothing, readers are spared it.
+            self.open.zstd = packed.iter().map(Bytes::len).sum::<usize>() < raw - raw / GAIN_MIN;
         }
         self.account(packed.iter().map(Bytes::len).sum());
         for (index, page) in held.into_iter().enumerate() {

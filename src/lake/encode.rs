@@ -178,7 +178,10 @@ impl Encoder<'_> {
         let integers = &mut self.scratch.integers;
         refill(integers, times.iter().map(|time| time.div_euclid(1000)));
         column::times(&mut self.chunks, shape, integers, IntegerKind::Signed)?;
-        refill(integers, times.iter().map(|time| time.rem_euclid(1000)));
+        integers
+            .iter_mut()
+            .zip(times)
+            .for_each(|(micros, time)| *micros = time.wrapping_sub(micros.wrapping_mul(1000)));
         column::times(&mut self.chunks, shape, integers, IntegerKind::Narrow)?;
 
         let places = self.places(&rows);
