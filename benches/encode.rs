@@ -20,6 +20,8 @@
 //! - sorted: as stock, but from batches in order of arrival, which Arrow's kernels sort (`lexsort_to_indices`, `take`) in the time that
 //!   is counted. This is the whole of what ours does, but for duplicates. One round.
 //!
+//! "Indexed" are our files with `--page-index on`.
+//!
 //! Contenders take turns, round by round; shown is the best round, in processor time of this thread, pinned to one core. A column chunk is on the
 //! fast path if its pages are those of a dictionary that was made without hashing each row: a tag's from runs of series, an integer's
 //! by a table over its range. Doubles and strings have no such path, times and wide integers need none.
@@ -41,7 +43,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ringest::budget::Budget;
-use ringest::lake::{Destination, TableFile, write_table};
+use ringest::lake::{Destination, FileOptions, TableFile, write_table};
 use ringest::table::SealedTable;
 
 use clock::{cpu_time, pin};
@@ -140,21 +142,24 @@ fn main() -> ExitCode {
 fn run(set: &DataSet, arguments: &Arguments, dir: &Path) -> Vec<String> {
     println!("{} ({} rows)", set.name, arguments.rows);
     // Untimed: memory is warm, and the stock writer's batches come from these files.
-    let (_, files) = ours(set, arguments.rows, dir);
+    let (_, files) = ours(set, arguments.rows, false, dir);
     let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
     let chunks = Chunks::of(&paths);
     let tables: Vec<Table> = paths.iter().map(|path| Table::read(path)).collect();
-    let (mut best, mut stock, mut tuned) = (None, None, None);
+    let (mut best, mut indexed, mut stock, mut tuned) = (None, None, None, None);
     for _ in 0..arguments.rounds {
-        best = Some(ours(set, arguments.rows, dir).0.better(best));
+        best = Some(ours(set, arguments.rows, false, dir).0.better(best));
+        indexed = Some(ours(set, arguments.rows, true, dir).0.better(indexed));
         stock = Some(stock::write(&tables, Style::Stock, dir).better(stock));
         tuned = Some(stock::write(&tables, Style::Tuned, dir).better(tuned));
     }
-    let (Some(ours), Some(stock), Some(tuned)) = (best, stock, tuned) else { return Vec::new() };
+    let (Some(ours), Some(indexed), Some(stock), Some(tuned)) = (best, indexed, stock, tuned) else {
+        return Vec::new();
+    };
     drop(tables);
     let sorted = stock::sort_and_write(set.bodies(arguments.rows), dir);
     println!("  ours    {ours}");
-    for (name, other) in [("stock", stock), ("tuned", tuned), ("sorted", sorted)] {
+    for (name, other) in [("indexed", indexed), ("stock", stock), ("tuned", tuned), ("sorted", sorted)] {
         let (speed, size) =
             (ours.rows_per_second() / other.rows_per_second(), ours.bytes_per_row() / other.bytes_per_row());
         println!("  {name:7} {other}   ours: {speed:5.2} times the rows per CPU-second, {size:4.2} times the size");
@@ -164,11 +169,11 @@ fn run(set: &DataSet, arguments: &Arguments, dir: &Path) -> Vec<String> {
 }
 
 /// Seals the data set anew, which is not timed, and writes its files.
-fn ours(set: &DataSet, rows: usize, dir: &Path) -> (Outcome, Vec<TableFile>) {
+fn ours(set: &DataSet, rows: usize, page_index: bool, dir: &Path) -> (Outcome, Vec<TableFile>) {
     let root = dir.join(set.name);
     let _ = fs::remove_dir_all(&root);
     let tables: Vec<SealedTable> = set.sealed(rows);
-    let to = Destination { root, node: *b"bench\0\0\0", epoch: 1_767_225_600_000 };
+    let to = Destination { root, node: *b"bench\0\0\0", epoch: 1_767_225_600_000, files: FileOptions { page_index } };
     let budget = Budget::new(8 << 30);
     let mut files = Vec::new();
     let cpu = cpu_time(|| {

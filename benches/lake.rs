@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use ringest::budget::Budget;
 use ringest::catalog::Catalog;
-use ringest::lake::{self, Lake, Options, Part};
+use ringest::lake::{self, FileOptions, Lake, Options, Part};
 use ringest::line::{self, Kernel, Outcome, Padded, Precision};
 use ringest::metrics::Metrics;
 use ringest::table::{Rules, SealedTable, Tables, Unlogged};
@@ -34,7 +34,7 @@ impl Node {
         let budget = Budget::new(8 << 30);
         let catalog = Arc::new(Catalog::open(&state, 0).unwrap());
         let inspected = lake::inspect(dir.path()).unwrap();
-        let options = Options { threads: 1, shards: 1 };
+        let options = Options { threads: 1, shards: 1, files: FileOptions::default() };
         let metrics = Metrics::new(&budget);
         let on_commit = Box::new(|_, _| {});
         let lake =

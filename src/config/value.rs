@@ -164,6 +164,10 @@ pub fn yes_or_no(text: &str) -> Result<bool, Fault> {
     text.parse().map_err(|_| Fault::Shape)
 }
 
+pub fn on_or_off(text: &str) -> Result<bool, Fault> {
+    choice(text, &["on", "off"]).map(|name| name == "on")
+}
+
 pub fn simd(text: &str) -> Result<Simd, Fault> {
     let (simd, present) = match choice(text, &["auto", "avx512", "avx2", "sse2", "portable"])? {
         "avx512" => (Simd::Avx512, processor_has_avx512()),

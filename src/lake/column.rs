@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::io;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
@@ -9,7 +10,7 @@ use parquet::basic::Encoding;
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use super::chunk::{ChunkWriter, Dictionary, Shape};
+use super::chunk::{ChunkWriter, Dictionary, KeyRuns, Shape};
 use super::pages;
 
 /// Integers whose range is smaller go to a dictionary by a table as large as the range.
@@ -42,7 +43,7 @@ pub(super) fn integers(
     let Some((min, max)) = span(values) else {
         return chunks.nulls(shape.rows);
     };
-    let bounds = integer_bounds(values, nulls(shape, values.len()), kind);
+    let bounds = |range: Range<usize>, nulls| integer_bounds(&values[range], nulls, kind);
     if let Some((keys, entries)) = narrow_keys(values, min, max.wrapping_sub(min) as u64) {
         let dictionary = numbers(entries.iter().map(|value| *value as u64));
         return chunks.keyed(shape, &keys, dictionary, bounds);
@@ -71,7 +72,7 @@ pub(super) fn times(
     values: &[i64],
     kind: IntegerKind,
 ) -> io::Result<()> {
-    let bounds = integer_bounds(values, 0, kind);
+    let bounds = |range: Range<usize>, nulls| integer_bounds(&values[range], nulls, kind);
     chunks.even(shape, Encoding::DELTA_BINARY_PACKED, bounds, |range, out| pages::delta(&values[range], out))
 }
 
@@ -79,7 +80,7 @@ pub(super) fn floats(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[f
     if values.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let bounds = float_bounds(values, nulls(shape, values.len()));
+    let bounds = |range: Range<usize>, nulls| float_bounds(&values[range], nulls);
     if sample_repeats(values.iter().map(|value| value.to_bits()), values.len())
         && let Some((keys, entries)) = hashed_keys(values.iter().map(|value| value.to_bits()), values.len(), |_| 8)
     {
@@ -92,8 +93,12 @@ pub(super) fn booleans(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &
     if values.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let (any, all) = (values.contains(&true), !values.contains(&false));
-    let bounds = Statistics::boolean(Some(all), Some(any), None, Some(nulls(shape, values.len())), false);
+    let bounds = |range: Range<usize>, nulls| {
+        let values = &values[range];
+        let (min, max) = (!values.contains(&false), values.contains(&true));
+        let known = !values.is_empty();
+        Statistics::boolean(known.then_some(min), known.then_some(max), None, Some(nulls), false)
+    };
     chunks.even(shape, Encoding::PLAIN, bounds, |range, out| pages::bits(&values[range], out))
 }
 
@@ -101,7 +106,7 @@ pub(super) fn strings(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[
     if values.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let bounds = string_bounds(values.iter().copied(), nulls(shape, values.len()));
+    let bounds = |range: Range<usize>, nulls| string_bounds(values[range].iter().copied(), nulls);
     if sample_repeats(values.iter().copied(), values.len())
         && let Some((keys, entries)) = hashed_keys(values.iter().copied(), values.len(), |value| value.len() + 4)
     {
@@ -121,8 +126,13 @@ pub(super) fn tags(
     if runs.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let values: usize = runs.iter().map(|(_, rows)| rows).sum();
-    let bounds = string_bounds(entries.iter().copied(), nulls(shape, values));
+    let key_runs = KeyRuns::new(runs);
+    let bounds = |range: Range<usize>, nulls| {
+        if range.len() == key_runs.values() {
+            return string_bounds(entries.iter().copied(), nulls);
+        }
+        string_bounds(key_runs.within(range).map(|(key, _)| entries[key as usize]), nulls)
+    };
     let dictionary_bytes: usize = entries.iter().map(|value| value.len() + 4).sum();
     let plain_bytes: usize = runs.iter().map(|(key, rows)| rows * (entries[*key as usize].len() + 4)).sum();
     // With a value per row, keys are a second copy of nothing.
@@ -131,11 +141,7 @@ pub(super) fn tags(
             runs.iter().flat_map(|(key, rows)| std::iter::repeat_n(entries[*key as usize], *rows)).collect();
         return chunks.strings(shape, &strings, bounds);
     }
-    chunks.key_runs(shape, runs, texts(entries), bounds)
-}
-
-fn nulls(shape: Shape<'_>, values: usize) -> u64 {
-    (shape.rows - values) as u64
+    chunks.key_runs(shape, &key_runs, texts(entries), bounds)
 }
 
 /// A dictionary of numbers of eight bytes.
@@ -315,11 +321,15 @@ fn prefix(string: &[u8]) -> &[u8] {
     &string[..end]
 }
 
-/// A string that sorts after every string that begins with `prefix`: its last ASCII character is counted up. `None`
-/// if there is none.
+/// A string that sorts after every string that begins with `prefix` and is no longer: the last character that has a next one of the same
+/// length is counted up, and what follows it is left out. `None` if there is none.
 fn above(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte < 0x7F)?;
-    let mut bound = prefix[..=last].to_vec();
-    bound[last] += 1;
-    Some(bound)
+    let prefix = std::str::from_utf8(prefix).ok()?;
+    let counted_up = |(at, last): (usize, char)| {
+        // There are no characters from U+D800 to U+DFFF.
+        let next = if last == '\u{D7FF}' { Some('\u{E000}') } else { char::from_u32(last as u32 + 1) };
+        let next = next.filter(|next| next.len_utf8() == last.len_utf8())?;
+        Some(format!("{}{next}", &prefix[..at]).into_bytes())
+    };
+    prefix.char_indices().rev().find_map(counted_up)
 }

@@ -22,7 +22,7 @@ use super::encode::Origin;
 use super::job::{Job, JobError, TableDay};
 use super::partition::{DayPart, file_name, folder, split};
 use super::publish::{Failure, Publisher, Staged, save};
-use super::{OnCommit, Part, Progress, counted, quarantine};
+use super::{FileOptions, OnCommit, Part, Progress, counted, quarantine};
 
 use replay::Replay;
 pub(super) use replay::Step;
@@ -57,6 +57,7 @@ pub(super) struct Shared {
     pub backlog: Arc<Backlog>,
     pub progress: watch::Sender<Progress>,
     pub on_commit: OnCommit,
+    pub files: FileOptions,
 }
 
 /// An epoch on its way into the lake: rows by table and day, ready to be tried any number of times.
@@ -293,6 +294,7 @@ impl Coordinator {
                 aside: self.aside(epoch, index),
                 target: format!("{folder}/{}", file_name(epoch.number, epoch.n, node)),
                 sync,
+                files: self.shared.files,
                 done: done.clone(),
                 index,
             };

@@ -15,6 +15,7 @@ use crate::budget::Reservation;
 use crate::catalog::{FieldType, Table};
 use crate::table::{Booleans, Floats, Integers, Strings, Values};
 
+use super::FileOptions;
 use super::chunk::{ChunkWriter, Shape};
 use super::column::{self, IntegerKind};
 use super::footer::{Footer, io_error};
@@ -45,6 +46,7 @@ pub(super) struct Input<'a> {
     pub path: &'a Path,
     /// Whether the file is synced. If not, the publisher syncs all files of the epoch at once.
     pub sync: bool,
+    pub files: FileOptions,
 }
 
 /// A file that is whole.
@@ -91,7 +93,7 @@ fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservati
         sorted,
         gather,
         plans,
-        chunks: ChunkWriter::new(file, footer, memory)?,
+        chunks: ChunkWriter::new(file, footer, input.files.page_index, memory)?,
         scratch: Scratch::default(),
     };
     for rows in encoder.gather.row_groups() {

@@ -11,10 +11,10 @@ use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::Table;
 use crate::table::SealedTable;
 
-use super::LakeError;
 use super::encode::{Input, Origin, write_file};
 use super::manifest::NodeId;
 use super::partition::{DayPart, file_name, folder, split};
+use super::{FileOptions, LakeError};
 
 /// Where files go and what they say of their origin.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct Destination {
     /// Part of the files' names, with the epoch: files of one day sort by epoch, and the later one wins.
     pub node: [u8; 8],
     pub epoch: u64,
+    pub files: FileOptions,
 }
 
 /// A file that [`write_table`] has written.
@@ -81,7 +82,7 @@ fn write_day(
         return Err(failed("write", &path, io::ErrorKind::AlreadyExists.into()));
     }
     let origin = Origin { node, epoch: to.epoch };
-    let written = write_file(&Input { table, parts, origin, path: &path, sync: false }, memory);
+    let written = write_file(&Input { table, parts, origin, path: &path, sync: false, files: to.files }, memory);
     memory.set(0);
     match written {
         Ok(written) => Ok(TableFile { path, rows: written.rows, bytes: written.bytes }),

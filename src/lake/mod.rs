@@ -15,6 +15,7 @@ mod footer;
 mod gather;
 mod job;
 mod manifest;
+mod page_index;
 mod pages;
 mod partition;
 mod publish;
@@ -60,6 +61,14 @@ pub struct Options {
     /// Lake threads, at least one.
     pub threads: usize,
     pub shards: usize,
+    pub files: FileOptions,
+}
+
+/// How files are encoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileOptions {
+    /// Whether they tell readers of each page its place and its bounds.
+    pub page_index: bool,
 }
 
 /// Called when more is committed: the epoch up to which everything is in the lake, and so many births are durable in the catalog
@@ -164,7 +173,8 @@ impl Lake {
             let (queue, budget) = (jobs.1.clone(), Arc::clone(&budget));
             threads.push(spawn(index, move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
-        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress, on_commit };
+        let files = options.files;
+        let shared = Shared { catalog, metrics, budget, backlog: Arc::clone(&backlog), progress, on_commit, files };
         let data_dir = inspected.into_data_dir();
         let publisher = Publisher::new(data_dir.clone(), disk, manifest);
         let node_id = publisher.node().bytes();

@@ -193,7 +193,8 @@ impl Node {
         catalog.count_in(&budget);
         warn_of_names(&budget);
         let keeper = Arc::new(Keeper::default());
-        let options = lake::Options { threads: config.lake_threads, shards: config.shards };
+        let files = lake::FileOptions { page_index: config.page_index };
+        let options = lake::Options { threads: config.lake_threads, shards: config.shards, files };
         let lake = Lake::start(
             inspected,
             options,

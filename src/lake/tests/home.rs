@@ -90,7 +90,14 @@ impl Home {
         let inspected = inspect(self.folder.path())?;
         let (catalog, metrics, budget) =
             (Arc::clone(&self.catalog), Arc::clone(&self.metrics), Arc::clone(&self.budget));
-        Lake::start(inspected, Options { threads, shards }, catalog, metrics, budget, on_commit)
+        Lake::start(
+            inspected,
+            Options { threads, shards, files: FileOptions::default() },
+            catalog,
+            metrics,
+            budget,
+            on_commit,
+        )
     }
 
     /// A new field of the second table.
