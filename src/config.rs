@@ -339,6 +339,16 @@ options! {
         show: usize::to_string,
     };
 
+    /// Whether Parquet files tell readers the bounds of each page, so that they may pass over parts of a row group.
+    page_index: bool = Setting {
+        key: "page-index",
+        placeholder: "on|off",
+        accepts: "on or off",
+        default: DefaultValue::Fixed("off"),
+        parse: value::on_or_off,
+        show: |on| if *on { "on" } else { "off" }.to_owned(),
+    };
+
     /// Longest time that a point waits in memory before its file is written.
     flush_interval: Duration = Setting {
         key: "flush-interval",

@@ -25,6 +25,7 @@ const SAMPLES: &[(&str, [&str; 3])] = &[
     ("data-dir", ["/a", "/b", "/c"]),
     ("shards", ["11", "12", "13"]),
     ("lake-threads", ["11", "12", "13"]),
+    ("page-index", ["on", "off", "on"]),
     ("flush-interval", ["1s", "2s", "3s"]),
     ("compaction", ["off", "auto", "off"]),
     ("flush-size", ["1MiB", "2MiB", "3MiB"]),

@@ -19,16 +19,21 @@ use crate::budget::Reservation;
 
 use super::footer::{Footer, io_error};
 use super::gather::Filled;
+use super::page_index::ChunkIndex;
 use super::pages;
 
 /// What a file begins with.
 const MAGIC: [u8; 4] = *b"PAR1";
 /// Most rows of a page; a page of doubles then is 512 KiB.
 const PAGE_ROWS: usize = 64 * 1024;
+/// Most rows of a page of a file with a page index, which is of use only where pages are few rows.
+const INDEXED_PAGE_ROWS: usize = 16 * 1024;
 /// Strings are cut into pages of about so many bytes; a longer string has a page of its own.
 const STRING_PAGE: usize = 1 << 20;
 /// Chunks below this many bytes are not worth a compression.
 const COMPRESSED_MIN: usize = 256;
+/// Compression must save this part of a chunk, at least.
+const GAIN_MIN: usize = 32;
 /// Larger chunks are compressed without a look at the gain, so that no more than this has to wait for it.
 const HELD_MAX: usize = 4 << 20;
 /// Buffers that grew beyond this are not kept.
@@ -77,6 +82,42 @@ pub(super) struct Dictionary {
     pub entries: usize,
 }
 
+/// Runs of one key each, with its number of values.
+pub(super) struct KeyRuns<'a> {
+    runs: &'a [(u32, usize)],
+    /// By run: the number of values up to its end.
+    ends: Vec<usize>,
+}
+
+impl<'a> KeyRuns<'a> {
+    pub fn new(runs: &'a [(u32, usize)]) -> Self {
+        let mut sum = 0;
+        let end = |(_, values): &(u32, usize)| {
+            sum += values;
+            sum
+        };
+        Self { runs, ends: runs.iter().map(end).collect() }
+    }
+
+    pub fn values(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// What of the runs lies in a range of the values.
+    pub fn within(&self, range: Range<usize>) -> impl Iterator<Item = (u32, usize)> + Clone {
+        let first = self.ends.partition_point(|end| *end <= range.start);
+        let runs = self.runs[first..].iter().zip(&self.ends[first..]);
+        runs.map_while(move |((key, values), end)| {
+            let start = range.start.max(end - values);
+            (start < range.end).then(|| (*key, range.end.min(*end) - start))
+        })
+    }
+}
+
+/// The bounds of a range of a chunk's values, with this number of nulls among its rows.
+pub(super) trait Bounds: Fn(Range<usize>, u64) -> Statistics {}
+impl<F: Fn(Range<usize>, u64) -> Statistics> Bounds for F {}
+
 /// Writes the chunks of one file. Its share of the memory budget follows what it holds.
 pub(super) struct ChunkWriter<'a> {
     file: TrackedWrite<File>,
@@ -91,6 +132,8 @@ pub(super) struct ChunkWriter<'a> {
     memory: &'a mut Reservation,
     /// Bytes that others hold and that `memory` covers too.
     base: usize,
+    /// Whether the file gets a page index.
+    indexed: bool,
 }
 
 /// The chunk that is being written.
@@ -104,16 +147,25 @@ struct Open {
     dictionary: Option<u64>,
     data: Option<u64>,
     data_pages: i32,
+    index: Option<ChunkIndex>,
     /// Bytes with page headers, as the next.
     uncompressed: usize,
     compressed: usize,
 }
 
 impl<'a> ChunkWriter<'a> {
-    pub fn new(file: File, footer: Footer, level: Level, memory: &'a mut Reservation) -> io::Result<Self> {
+    /// `indexed`: the file gets a page index.
+    pub fn new(
+        file: File,
+        footer: Footer,
+        level: Level,
+        indexed: bool,
+        memory: &'a mut Reservation,
+    ) -> io::Result<Self> {
         let mut file = TrackedWrite::new(file);
         file.write_all(&MAGIC)?;
         Ok(Self {
+            indexed,
             file,
             footer,
             zstd: zstd::bulk::Compressor::new(level.zstd())?,
@@ -148,7 +200,8 @@ impl<'a> ChunkWriter<'a> {
     /// Writes the footer; nothing is synced.
     pub fn finish(mut self, created_by: &str, pairs: &[(&str, String)]) -> io::Result<File> {
         self.set_base(self.base + self.footer.bytes_to_finish());
-        self.file.write_all(&self.footer.finish(created_by, pairs)?)?;
+        let position = self.file.bytes_written() as u64;
+        self.file.write_all(&self.footer.finish(position, created_by, pairs)?)?;
         self.file.flush()?;
         self.file.into_inner().map_err(io_error)
     }
@@ -164,9 +217,9 @@ impl<'a> ChunkWriter<'a> {
     pub fn nulls(&mut self, rows: usize) -> io::Result<()> {
         let shape = Shape { rows, filled: &Filled::Rows(Vec::new()), required: false };
         // Without bounds, statistics of all types are the same.
-        let bounds = Statistics::boolean(None, None, None, Some(rows as u64), false);
-        self.page(shape, Encoding::PLAIN, 0..rows, |_| {})?;
-        self.close(shape, Encoding::PLAIN, bounds)
+        let bounds = |_, nulls| Statistics::boolean(None, None, None, Some(nulls), false);
+        self.pages(shape, Encoding::PLAIN, &bounds, |values| values.len(), |_, _| {})?;
+        self.close(shape, 0, Encoding::PLAIN, &bounds)
     }
 
     /// Pages of values that take the same room each; `write(values, out)` encodes a range of the values.
@@ -174,11 +227,11 @@ impl<'a> ChunkWriter<'a> {
         &mut self,
         shape: Shape<'_>,
         encoding: Encoding,
-        bounds: Statistics,
+        bounds: impl Bounds,
         write: impl FnMut(Range<usize>, &mut Vec<u8>),
     ) -> io::Result<()> {
-        self.pages(shape, encoding, |values| values.len(), write)?;
-        self.close(shape, encoding, bounds)
+        let values = self.pages(shape, encoding, &bounds, |values| values.len(), write)?;
+        self.close(shape, values, encoding, &bounds)
     }
 
     /// Pages of keys into a dictionary.
@@ -187,29 +240,34 @@ impl<'a> ChunkWriter<'a> {
         shape: Shape<'_>,
         keys: &[u32],
         dictionary: Dictionary,
-        bounds: Statistics,
+        bounds: impl Bounds,
     ) -> io::Result<()> {
         let entries = self.dictionary(dictionary)?;
         let write = |values, out: &mut Vec<u8>| pages::keys(&keys[values], entries, out);
         self.even(shape, Encoding::RLE_DICTIONARY, bounds, write)
     }
 
-    /// One page of runs of keys into a dictionary: (key, number of values).
+    /// Runs of keys into a dictionary: one page of them, which is small however many rows it has, unless it is to be found by an index.
     pub fn key_runs(
         &mut self,
         shape: Shape<'_>,
-        runs: &[(u32, usize)],
+        runs: &KeyRuns<'_>,
         dictionary: Dictionary,
-        bounds: Statistics,
+        bounds: impl Bounds,
     ) -> io::Result<()> {
         let entries = self.dictionary(dictionary)?;
         let encoding = Encoding::RLE_DICTIONARY;
-        self.page(shape, encoding, 0..shape.rows, |out| pages::key_runs(runs.iter().copied(), entries, out))?;
-        self.close(shape, encoding, bounds)
+        let write = |values: Range<usize>, out: &mut Vec<u8>| pages::key_runs(runs.within(values), entries, out);
+        if self.indexed {
+            return self.even(shape, encoding, bounds, write);
+        }
+        let values = runs.values();
+        self.page(shape, encoding, 0..shape.rows, |out| write(0..values, out))?;
+        self.close(shape, values, encoding, &bounds)
     }
 
     /// Pages of strings as they are.
-    pub fn strings(&mut self, shape: Shape<'_>, values: &[&[u8]], bounds: Statistics) -> io::Result<()> {
+    pub fn strings(&mut self, shape: Shape<'_>, values: &[&[u8]], bounds: impl Bounds) -> io::Result<()> {
         let fit = |most: Range<usize>| {
             let mut bytes = 0;
             let fits = |value: &&&[u8]| {
@@ -218,34 +276,43 @@ impl<'a> ChunkWriter<'a> {
             };
             values[most.clone()].iter().take_while(fits).count().max(1).min(most.len())
         };
-        self.pages(shape, Encoding::PLAIN, fit, |range, out| {
+        let count = self.pages(shape, Encoding::PLAIN, &bounds, fit, |range, out| {
             out.reserve(values[range.clone()].iter().map(|value| value.len() + 4).sum());
             values[range].iter().for_each(|value| pages::plain_string(value, out));
         })?;
-        self.close(shape, Encoding::PLAIN, bounds)
+        self.close(shape, count, Encoding::PLAIN, &bounds)
     }
 
     /// Cuts the rows of `shape` into pages. `fit(values)`: how many of the values that a page could hold by its rows go
-    /// to it, one at least if there are any.
+    /// to it, one at least if there are any. Returns the number of values.
     fn pages(
         &mut self,
         shape: Shape<'_>,
         encoding: Encoding,
+        bounds: &impl Bounds,
         fit: impl Fn(Range<usize>) -> usize,
         mut write: impl FnMut(Range<usize>, &mut Vec<u8>),
-    ) -> io::Result<()> {
+    ) -> io::Result<usize> {
+        let page_rows = if self.indexed { INDEXED_PAGE_ROWS } else { PAGE_ROWS };
         let (mut row, mut value) = (0, 0);
         while row < shape.rows {
-            let mut end = shape.rows.min(row + PAGE_ROWS);
+            let mut end = shape.rows.min(row + page_rows);
             let most = pages::values_in(shape.filled, row..end);
             let count = fit(value..value + most);
             if count < most {
                 end = pages::row_after(shape.filled, row, count);
             }
-            self.page(shape, encoding, row..end, |out| write(value..value + count, out))?;
+            let values = value..value + count;
+            if self.indexed {
+                let nulls = end - row - count;
+                let physical = self.footer.next_column().physical_type();
+                let index = self.open.index.get_or_insert_with(|| ChunkIndex::new(physical));
+                index.page(end - row, nulls, &bounds(values.clone(), nulls as u64));
+            }
+            self.page(shape, encoding, row..end, |out| write(values, out))?;
             (row, value) = (end, value + count);
         }
-        Ok(())
+        Ok(value)
     }
 
     fn page(
@@ -325,6 +392,9 @@ impl<'a> ChunkWriter<'a> {
         } else {
             open.data.get_or_insert(written.offset);
             open.data_pages += 1;
+            if let Some(index) = &mut open.index {
+                index.placed(written.offset, written.compressed_size);
+            }
         }
         open.uncompressed += written.uncompressed_size;
         open.compressed += written.compressed_size;
@@ -335,14 +405,15 @@ impl<'a> ChunkWriter<'a> {
         Ok(())
     }
 
-    fn close(&mut self, shape: Shape<'_>, encoding: Encoding, bounds: Statistics) -> io::Result<()> {
+    /// The chunk is complete; it has so many values.
+    fn close(&mut self, shape: Shape<'_>, values: usize, encoding: Encoding, bounds: &impl Bounds) -> io::Result<()> {
         let (held, raw) = (std::mem::take(&mut self.open.held), self.open.held_bytes);
         let mut packed = Vec::new();
         if !self.open.zstd && raw >= COMPRESSED_MIN {
             let pack = |page: &Page| self.zstd.compress(page.buffer()).map(Bytes::from);
             packed = held.iter().map(pack).collect::<io::Result<Vec<_>>>()?;
-            // Where compression gains nothing, readers are spared it.
-            self.open.zstd = packed.iter().map(Bytes::len).sum::<usize>() < raw - raw / 16;
+            // Where compression gains next to nothing, readers are spared it.
+            self.open.zstd = packed.iter().map(Bytes::len).sum::<usize>() < raw - raw / GAIN_MIN;
         }
         self.account(packed.iter().map(Bytes::len).sum());
         for (index, page) in held.into_iter().enumerate() {
@@ -356,7 +427,7 @@ impl<'a> ChunkWriter<'a> {
             .set_total_uncompressed_size(open.uncompressed as i64)
             .set_total_compressed_size(open.compressed as i64)
             .set_data_page_offset(open.data.unwrap_or(self.file.bytes_written() as u64) as i64)
-            .set_statistics(bounds);
+            .set_statistics(bounds(0..values, (shape.rows - values) as u64));
         // Levels are RLE; dictionaries are PLAIN.
         let chunk = match open.dictionary {
             None => chunk.set_encodings(vec![encoding, Encoding::RLE]),
@@ -369,7 +440,8 @@ impl<'a> ChunkWriter<'a> {
                     PageEncodingStats { page_type: PageType::DATA_PAGE, encoding, count: open.data_pages },
                 ]),
         };
-        self.footer.column(chunk.build().map_err(io_error)?);
+        let index = open.index.map(ChunkIndex::build).transpose()?;
+        self.footer.column(chunk.build().map_err(io_error)?, index);
         Ok(())
     }
 }

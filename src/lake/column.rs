@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::io;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
@@ -9,14 +10,14 @@ use parquet::basic::Encoding;
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use super::chunk::{ChunkWriter, Dictionary, Shape};
+use super::chunk::{ChunkWriter, Dictionary, KeyRuns, Shape};
 use super::pages;
 
 /// Integers whose range is smaller go to a dictionary by a table as large as the range.
 const TABLE_RANGE: u64 = 1 << 16;
 /// A dictionary must be this many times smaller than the number of values.
 const REPEATED: usize = 4;
-/// Values looked at to choose.
+/// Floats or strings looked at to choose.
 const SAMPLE: usize = 1024;
 /// Most entries of a dictionary of floats or strings, and most bytes of one of strings or tags.
 const ENTRIES_MAX: usize = 1 << 16;
@@ -39,20 +40,29 @@ pub(super) fn integers(
     values: &[i64],
     kind: IntegerKind,
 ) -> io::Result<()> {
-    let (Some(min), Some(max)) = (values.iter().min(), values.iter().max()) else {
+    let Some((min, max)) = span(values) else {
         return chunks.nulls(shape.rows);
     };
-    let bounds = integer_bounds(values, nulls(shape, values.len()), kind, *min, *max);
-    let range = max.wrapping_sub(*min) as u64;
-    if kind != IntegerKind::Narrow
-        && range < TABLE_RANGE.min(16 * values.len() as u64)
-        && let Some((keys, entries)) = table_keys(values, *min, range as usize)
-        && pages::key_width(entries.len()) < 3 * delta_width(values)
-    {
+    let bounds = |range: Range<usize>, nulls| integer_bounds(&values[range], nulls, kind);
+    if let Some((keys, entries)) = narrow_keys(values, min, max.wrapping_sub(min) as u64) {
         let dictionary = numbers(entries.iter().map(|value| *value as u64));
         return chunks.keyed(shape, &keys, dictionary, bounds);
     }
     chunks.even(shape, Encoding::DELTA_BINARY_PACKED, bounds, |range, out| pages::delta(&values[range], out))
+}
+
+/// A dictionary and its keys, for integers from `min` to `min + range`, unless deltas are clearly smaller.
+fn narrow_keys(values: &[i64], min: i64, range: u64) -> Option<(Vec<u32>, Vec<i64>)> {
+    if range >= TABLE_RANGE.min(16 * values.len() as u64) {
+        return None;
+    }
+    let sample = Sample::of(values, min, range as usize);
+    // The column has no fewer distinct values than the sample: it may be known already that keys are too wide.
+    if sample.prefers_deltas(sample.distinct) {
+        return None;
+    }
+    let (keys, entries) = table_keys(values, min, range as usize)?;
+    (!sample.prefers_deltas(entries.len())).then_some((keys, entries))
 }
 
 /// Integers that are always DELTA_BINARY_PACKED: the time columns.
@@ -62,8 +72,7 @@ pub(super) fn times(
     values: &[i64],
     kind: IntegerKind,
 ) -> io::Result<()> {
-    let (min, max) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
-    let bounds = integer_bounds(values, 0, kind, min, max);
+    let bounds = |range: Range<usize>, nulls| integer_bounds(&values[range], nulls, kind);
     chunks.even(shape, Encoding::DELTA_BINARY_PACKED, bounds, |range, out| pages::delta(&values[range], out))
 }
 
@@ -71,7 +80,7 @@ pub(super) fn floats(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[f
     if values.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let bounds = float_bounds(values, nulls(shape, values.len()));
+    let bounds = |range: Range<usize>, nulls| float_bounds(&values[range], nulls);
     if sample_repeats(values.iter().map(|value| value.to_bits()), values.len())
         && let Some((keys, entries)) = hashed_keys(values.iter().map(|value| value.to_bits()), values.len(), |_| 8)
     {
@@ -84,8 +93,12 @@ pub(super) fn booleans(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &
     if values.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let (any, all) = (values.contains(&true), !values.contains(&false));
-    let bounds = Statistics::boolean(Some(all), Some(any), None, Some(nulls(shape, values.len())), false);
+    let bounds = |range: Range<usize>, nulls| {
+        let values = &values[range];
+        let (min, max) = (!values.contains(&false), values.contains(&true));
+        let known = !values.is_empty();
+        Statistics::boolean(known.then_some(min), known.then_some(max), None, Some(nulls), false)
+    };
     chunks.even(shape, Encoding::PLAIN, bounds, |range, out| pages::bits(&values[range], out))
 }
 
@@ -93,7 +106,7 @@ pub(super) fn strings(chunks: &mut ChunkWriter<'_>, shape: Shape<'_>, values: &[
     if values.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let bounds = string_bounds(values.iter().copied(), nulls(shape, values.len()));
+    let bounds = |range: Range<usize>, nulls| string_bounds(values[range].iter().copied(), nulls);
     if sample_repeats(values.iter().copied(), values.len())
         && let Some((keys, entries)) = hashed_keys(values.iter().copied(), values.len(), |value| value.len() + 4)
     {
@@ -113,8 +126,13 @@ pub(super) fn tags(
     if runs.is_empty() {
         return chunks.nulls(shape.rows);
     }
-    let values: usize = runs.iter().map(|(_, rows)| rows).sum();
-    let bounds = string_bounds(entries.iter().copied(), nulls(shape, values));
+    let key_runs = KeyRuns::new(runs);
+    let bounds = |range: Range<usize>, nulls| {
+        if range.len() == key_runs.values() {
+            return string_bounds(entries.iter().copied(), nulls);
+        }
+        string_bounds(key_runs.within(range).map(|(key, _)| entries[key as usize]), nulls)
+    };
     let dictionary_bytes: usize = entries.iter().map(|value| value.len() + 4).sum();
     let plain_bytes: usize = runs.iter().map(|(key, rows)| rows * (entries[*key as usize].len() + 4)).sum();
     // With a value per row, keys are a second copy of nothing.
@@ -123,11 +141,7 @@ pub(super) fn tags(
             runs.iter().flat_map(|(key, rows)| std::iter::repeat_n(entries[*key as usize], *rows)).collect();
         return chunks.strings(shape, &strings, bounds);
     }
-    chunks.key_runs(shape, runs, texts(entries), bounds)
-}
-
-fn nulls(shape: Shape<'_>, values: usize) -> u64 {
-    (shape.rows - values) as u64
+    chunks.key_runs(shape, &key_runs, texts(entries), bounds)
 }
 
 /// A dictionary of numbers of eight bytes.
@@ -194,41 +208,95 @@ fn sample_repeats<T: Eq + Hash>(values: impl Iterator<Item = T>, count: usize) -
     distinct.len() <= count.min(SAMPLE) / 2
 }
 
-/// Bits that a delta takes, on average over some miniblocks.
-fn delta_width(values: &[i64]) -> u32 {
-    const PIECE: usize = 33;
-    let step = (values.len() / 16).max(PIECE);
-    let (mut sum, mut pieces) = (0, 0);
-    for piece in values.chunks(step).map(|chunk| &chunk[..chunk.len().min(PIECE)]) {
-        let deltas = || piece.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
-        let (least, most) = (deltas().min().unwrap_or(0), deltas().max().unwrap_or(0));
-        sum += u64::BITS - (most.wrapping_sub(least) as u64).leading_zeros();
-        pieces += 1;
-    }
-    sum.div_ceil(pieces.max(1)).max(1)
+/// What blocks of deltas, spread over a column, tell of it.
+struct Sample {
+    values: usize,
+    /// Values that are those before them.
+    repeated: usize,
+    distinct: usize,
+    /// Bytes of the blocks as deltas.
+    delta_bytes: usize,
 }
 
-fn integer_bounds(values: &[i64], nulls: u64, kind: IntegerKind, min: i64, max: i64) -> Statistics {
-    match kind {
-        IntegerKind::Signed => Statistics::int64(Some(min), Some(max), None, Some(nulls), false),
-        IntegerKind::Narrow => Statistics::int32(Some(min as i32), Some(max as i32), None, Some(nulls), false),
-        IntegerKind::Unsigned => {
-            let values = || values.iter().map(|value| *value as u64);
-            let (min, max) = (values().min().unwrap_or(0), values().max().unwrap_or(u64::MAX));
-            Statistics::int64(Some(min as i64), Some(max as i64), None, Some(nulls), false)
+impl Sample {
+    /// Of integers from `min` to `min + range`.
+    fn of(values: &[i64], min: i64, range: usize) -> Self {
+        // A block of deltas and the value before it; the step is odd, so as not to meet series of one length at one place.
+        const PIECE: usize = 129;
+        const PIECES: usize = 16;
+        let step = (values.len() / PIECES).max(PIECE) | 1;
+        let mut sample = Self { values: 0, repeated: 0, distinct: 0, delta_bytes: 0 };
+        let (mut seen, mut bytes) = (vec![false; range + 1], Vec::new());
+        for piece in values.chunks(step).map(|chunk| &chunk[..chunk.len().min(PIECE)]) {
+            sample.values += piece.len();
+            sample.repeated += piece.windows(2).filter(|pair| pair[0] == pair[1]).count();
+            for value in piece {
+                let seen = &mut seen[value.wrapping_sub(min) as usize];
+                sample.distinct += usize::from(!std::mem::replace(seen, true));
+            }
+            // Less what begins a page.
+            pages::delta(&piece[..1], &mut bytes);
+            let head = bytes.len();
+            pages::delta(piece, &mut bytes);
+            sample.delta_bytes += bytes.len().saturating_sub(2 * head);
+            bytes.clear();
         }
+        sample
+    }
+
+    /// Whether deltas take less than three quarters of what keys into a dictionary of so many entries do. Readers are faster with keys.
+    fn prefers_deltas(&self, entries: usize) -> bool {
+        /// Of a run of keys: its length.
+        const RUN_BITS: usize = 8;
+        let width = pages::key_width(entries) as usize;
+        let runs = (self.values - self.repeated) * (width.next_multiple_of(8) + RUN_BITS);
+        let key_bits = runs.min(self.values * width);
+        4 * 8 * self.delta_bytes < 3 * key_bits
+    }
+}
+
+/// The least and the greatest of some integers.
+fn span(values: &[i64]) -> Option<(i64, i64)> {
+    let span = values.iter().fold((i64::MAX, i64::MIN), |(min, max), value| (min.min(*value), max.max(*value)));
+    (!values.is_empty()).then_some(span)
+}
+
+/// The same in the order of unsigned integers, by their bits.
+fn unsigned_span(values: &[i64]) -> (Option<i64>, Option<i64>) {
+    let values = || values.iter().map(|value| *value as u64);
+    (values().min().map(|min| min as i64), values().max().map(|max| max as i64))
+}
+
+fn integer_bounds(values: &[i64], nulls: u64, kind: IntegerKind) -> Statistics {
+    let (min, max) = match (kind, span(values)) {
+        // Beside each other in their bits, unless there are some on both sides of 2^63.
+        (IntegerKind::Unsigned, Some((min, max))) if min < 0 && max >= 0 => unsigned_span(values),
+        (_, span) => span.unzip(),
+    };
+    match kind {
+        IntegerKind::Narrow => {
+            Statistics::int32(min.map(|min| min as i32), max.map(|max| max as i32), None, Some(nulls), false)
+        }
+        _ => Statistics::int64(min, max, None, Some(nulls), false),
     }
 }
 
 /// Bounds as the format wants them: no NaN, and zero with the sign that bounds both zeros.
 fn float_bounds(values: &[f64], nulls: u64) -> Statistics {
-    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-    let mut comparable = false;
-    for value in values {
-        comparable |= !value.is_nan();
-        min = min.min(*value);
-        max = max.max(*value);
+    // Four at a time, which the processor compares at once. What is no number is neither less nor greater.
+    let mut bounds = [(f64::INFINITY, f64::NEG_INFINITY); 4];
+    let widen = |(min, max): &mut (f64, f64), value: f64| {
+        *min = if value < *min { value } else { *min };
+        *max = if value > *max { value } else { *max };
+    };
+    let (fours, rest) = values.as_chunks::<4>();
+    for four in fours {
+        bounds.iter_mut().zip(four).for_each(|(bounds, value)| widen(bounds, *value));
     }
+    bounds.iter_mut().zip(rest).for_each(|(bounds, value)| widen(bounds, *value));
+    let min = bounds.iter().fold(f64::INFINITY, |least, (min, _)| least.min(*min));
+    let max = bounds.iter().fold(f64::NEG_INFINITY, |most, (_, max)| most.max(*max));
+    let comparable = min <= max;
     let min = if min == 0.0 { -0.0 } else { min };
     let max = if max == 0.0 { 0.0 } else { max };
     Statistics::double(comparable.then_some(min), comparable.then_some(max), None, Some(nulls), false)
@@ -253,11 +321,15 @@ fn prefix(string: &[u8]) -> &[u8] {
     &string[..end]
 }
 
-/// A string that sorts after every string that begins with `prefix`: its last ASCII character is counted up. `None`
-/// if there is none.
+/// A string that sorts after every string that begins with `prefix` and is no longer: the last character that has a next one of the same
+/// length is counted up, and what follows it is left out. `None` if there is none.
 fn above(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte < 0x7F)?;
-    let mut bound = prefix[..=last].to_vec();
-    bound[last] += 1;
-    Some(bound)
+    let prefix = std::str::from_utf8(prefix).ok()?;
+    let counted_up = |(at, last): (usize, char)| {
+        // There are no characters from U+D800 to U+DFFF.
+        let next = if last == '\u{D7FF}' { Some('\u{E000}') } else { char::from_u32(last as u32 + 1) };
+        let next = next.filter(|next| next.len_utf8() == last.len_utf8())?;
+        Some(format!("{}{next}", &prefix[..at]).into_bytes())
+    };
+    prefix.char_indices().rev().find_map(counted_up)
 }

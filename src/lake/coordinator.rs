@@ -24,7 +24,7 @@ use super::inventory::Inventory;
 use super::job::{Job, JobError, TableDay};
 use super::partition::{DayPart, FileName, folder, split};
 use super::publish::{Failure, LINGER, Publisher, Replacement, Staged, save};
-use super::{OnCommit, Part, Progress, counted, quarantine};
+use super::{FileOptions, OnCommit, Part, Progress, counted, quarantine};
 
 use replay::Replay;
 pub(super) use replay::Step;
@@ -67,6 +67,7 @@ pub(super) struct Shared {
     pub touched: Option<(Arc<Touched>, Sender<Order>)>,
     pub progress: watch::Sender<Progress>,
     pub on_commit: OnCommit,
+    pub files: FileOptions,
 }
 
 /// An epoch on its way into the lake: rows by table and day, ready to be tried any number of times.
@@ -321,6 +322,7 @@ impl Coordinator {
                 aside: self.aside(epoch, index),
                 target: format!("{folder}/{}", FileName::new(epoch.number, epoch.n, node)),
                 sync,
+                files: self.shared.files,
                 done: done.clone(),
                 index,
             };

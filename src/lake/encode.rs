@@ -15,6 +15,7 @@ use crate::budget::Reservation;
 use crate::catalog::{FieldType, Table};
 use crate::table::{Booleans, Floats, Integers, Strings, Values};
 
+use super::FileOptions;
 use super::chunk::{ChunkWriter, Level, Shape};
 use super::column::{self, IntegerKind};
 use super::footer::{Footer, io_error};
@@ -50,6 +51,7 @@ pub(super) struct Input<'a> {
     pub path: &'a Path,
     /// Whether the file is synced. If not, the publisher syncs all files of the epoch at once.
     pub sync: bool,
+    pub files: FileOptions,
 }
 
 /// A file that is whole.
@@ -88,7 +90,7 @@ fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Wri
 
 fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservation) -> io::Result<File> {
     let held = memory.bytes();
-    let mut writer = FileWriter::new(file, input.table, Level::Flush, memory)?;
+    let mut writer = FileWriter::new(file, input.table, Level::Flush, input.files, memory)?;
     writer.append(input.parts, sorted, held)?;
     writer.finish(&input.origin)
 }
@@ -107,9 +109,15 @@ pub(super) struct FileWriter<'a> {
 
 impl<'a> FileWriter<'a> {
     /// `memory` follows what is held.
-    pub fn new(file: File, table: &'a Table, level: Level, memory: &'a mut Reservation) -> io::Result<Self> {
+    pub fn new(
+        file: File,
+        table: &'a Table,
+        level: Level,
+        files: FileOptions,
+        memory: &'a mut Reservation,
+    ) -> io::Result<Self> {
         let footer = Footer::new(leaves(table)?, sorting(table))?;
-        let chunks = ChunkWriter::new(file, footer, level, memory)?;
+        let chunks = ChunkWriter::new(file, footer, level, files.page_index, memory)?;
         Ok(Self { table, chunks, scratch: Scratch::default() })
     }
 
@@ -219,7 +227,10 @@ impl Encoder<'_, '_> {
         let integers = &mut self.scratch.integers;
         refill(integers, times.iter().map(|time| time.div_euclid(1000)));
         column::times(self.chunks, shape, integers, IntegerKind::Signed)?;
-        refill(integers, times.iter().map(|time| time.rem_euclid(1000)));
+        integers
+            .iter_mut()
+            .zip(times)
+            .for_each(|(micros, time)| *micros = time.wrapping_sub(micros.wrapping_mul(1000)));
         column::times(self.chunks, shape, integers, IntegerKind::Narrow)?;
 
         let places = self.places(&rows);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
-    ColumnChunkMetaData, FileMetaData, KeyValue, PageEncodingStats, ParquetMetaData, ParquetMetaDataWriter,
+    ColumnChunkMetaData, FileMetaData, KeyValue, PageEncodingStats, ParquetMetaDataBuilder, ParquetMetaDataWriter,
     RowGroupMetaData, SortingColumn,
 };
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescPtr, SchemaDescriptor, Type, TypePtr};
 
+use super::page_index::{self, Built};
 use super::pages::varint;
 
 /// Version of the format that the footer states.
@@ -26,6 +27,8 @@ pub(super) struct Footer {
     groups: Vec<RowGroupMetaData>,
     /// Of the open row group.
     columns: Vec<ColumnChunkMetaData>,
+    /// By row group: of its columns, in files with a page index. The last is the open one.
+    indexes: Vec<Vec<Built>>,
     bytes: usize,
 }
 
@@ -34,7 +37,7 @@ impl Footer {
         let bytes = leaves.len() * LEAF_BYTES + sorting.len() * size_of::<SortingColumn>();
         let root = Type::group_type_builder("schema").with_fields(leaves).build().map_err(io_error)?;
         let schema = Arc::new(SchemaDescriptor::new(Arc::new(root)));
-        Ok(Self { schema, sorting, groups: Vec::new(), columns: Vec::new(), bytes })
+        Ok(Self { schema, sorting, groups: Vec::new(), columns: Vec::new(), indexes: Vec::new(), bytes })
     }
 
     /// Bytes on the heap, about.
@@ -47,8 +50,17 @@ impl Footer {
         self.schema.column(self.columns.len())
     }
 
-    /// The chunk of the next column.
-    pub fn column(&mut self, chunk: ColumnChunkMetaData) {
+    /// The chunk of the next column, and what the page index says of it; all chunks of a file have that, or none.
+    pub fn column(&mut self, chunk: ColumnChunkMetaData, index: Option<Built>) {
+        if let Some(index) = index {
+            self.bytes += index.bytes;
+            if self.columns.is_empty() {
+                self.indexes.push(Vec::with_capacity(self.schema.num_columns()));
+            }
+            if let Some(group) = self.indexes.last_mut() {
+                group.push(index);
+            }
+        }
         if self.columns.is_empty() {
             self.columns.reserve_exact(self.schema.num_columns());
             self.bytes += self.schema.num_columns() * size_of::<ColumnChunkMetaData>();
@@ -81,16 +93,22 @@ impl Footer {
         2 * self.bytes
     }
 
-    /// The end of the file.
-    pub fn finish(self, created_by: &str, pairs: &[(&str, String)]) -> io::Result<Vec<u8>> {
-        let Self { schema, groups, .. } = self;
+    /// The end of the file, from `position` on.
+    pub fn finish(self, position: u64, created_by: &str, pairs: &[(&str, String)]) -> io::Result<Vec<u8>> {
+        let Self { schema, groups, indexes, .. } = self;
         let columns = schema.num_columns();
         let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
         let pairs = pairs.iter().map(|(key, value)| KeyValue::new(key.to_string(), value.clone())).collect();
         let file = FileMetaData::new(FORMAT_VERSION, rows, Some(created_by.to_owned()), Some(pairs), schema, None);
         let mut footer = Vec::new();
-        let metadata = ParquetMetaData::new(file, groups);
-        ParquetMetaDataWriter::new(&mut footer, &metadata).finish().map_err(io_error)?;
+        let metadata = ParquetMetaDataBuilder::new(file).set_row_groups(groups);
+        if indexes.is_empty() {
+            ParquetMetaDataWriter::new(&mut footer, &metadata.build()).finish().map_err(io_error)?;
+        } else {
+            let metadata = metadata.set_page_index(Some(page_index::of_file(indexes))).build();
+            let out = page_index::tracked_from(position, &mut footer)?;
+            ParquetMetaDataWriter::new_with_tracked(out, &metadata).finish().map_err(io_error)?;
+        }
         declare_type_order(&mut footer, columns);
         Ok(footer)
     }
@@ -148,7 +166,7 @@ mod tests {
             Arc::new(Type::primitive_type_builder(&index.to_string(), physical).build().unwrap())
         };
         let footer = Footer::new((0..columns).map(leaf).collect(), Vec::new()).unwrap();
-        footer.finish("test", &[("key", "value".to_owned())]).unwrap()
+        footer.finish(4, "test", &[("key", "value".to_owned())]).unwrap()
     }
 
     #[test]

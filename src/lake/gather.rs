@@ -326,8 +326,13 @@ impl<'a> Gather<'a> {
 
     /// By row group and part: the rows that go there, ascending.
     fn groups(&self) -> Vec<Vec<Vec<Move>>> {
-        let starts: Vec<usize> = self.row_groups().into_iter().map(|rows| rows.start).collect();
-        let mut groups = vec![vec![Vec::new(); self.parts.len()]; starts.len()];
+        let row_groups = self.row_groups();
+        let starts: Vec<usize> = row_groups.iter().map(|rows| rows.start).collect();
+        let room = |rows: &Range<usize>, part: &Arc<DayPart>| {
+            Vec::with_capacity(if self.parts.len() == 1 { rows.len() } else { part.rows() / starts.len() })
+        };
+        let mut groups: Vec<Vec<Vec<Move>>> =
+            row_groups.iter().map(|rows| self.parts.iter().map(|part| room(rows, part)).collect()).collect();
         for (part, positions) in self.positions().iter().enumerate() {
             for (from, position) in (0..).zip(positions) {
                 let group = self.group_of(*position as usize);

@@ -9,6 +9,7 @@ use crossbeam::channel::Sender;
 use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::Table;
 
+use super::FileOptions;
 use super::encode::{Input, Origin, write_file};
 use super::partition::DayPart;
 use super::publish::Staged;
@@ -39,6 +40,7 @@ pub(super) struct Job {
     pub aside: PathBuf,
     pub target: String,
     pub sync: bool,
+    pub files: FileOptions,
     /// Takes the job's number among its epoch's jobs and its result.
     pub done: Sender<(usize, Result<Staged, JobError>)>,
     pub index: usize,
@@ -50,7 +52,7 @@ impl Job {
     pub fn run(self, budget: &Arc<Budget>) {
         let mut memory = Reservation::new(budget, Consumer::Encoder);
         let TableDay { table, parts, .. } = &self.input;
-        let input = Input { table, parts, origin: self.origin, path: &self.aside, sync: self.sync };
+        let input = Input { table, parts, origin: self.origin, path: &self.aside, sync: self.sync, files: self.files };
         let result = match catch_unwind(AssertUnwindSafe(|| write_file(&input, &mut memory))) {
             Ok(Ok(written)) => Ok(Staged { aside: self.aside, target: self.target, written }),
             Ok(Err(error)) => Err(JobError::Disk(error.to_string())),

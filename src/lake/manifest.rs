@@ -14,6 +14,10 @@ use super::LakeError;
 pub struct NodeId([u8; 8]);
 
 impl NodeId {
+    pub fn new(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
     pub fn bytes(self) -> [u8; 8] {
         self.0
     }

@@ -14,12 +14,14 @@ mod disk;
 mod encode;
 mod expiry;
 mod feed;
+mod files;
 mod footer;
 mod gather;
 mod inventory;
 mod job;
 mod ledger;
 mod manifest;
+mod page_index;
 mod pages;
 mod partition;
 mod publish;
@@ -53,6 +55,7 @@ use coordinator::{Backlog, Command, Coordinator, Shared, Step};
 use expiry::Expiry;
 pub use expiry::ExpiryOptions;
 pub use feed::{Feed, FeedError, feed};
+pub use files::{Destination, TableFile, write_table};
 use inventory::Inventory;
 use job::Job;
 pub use ledger::{Change, ChangeKind, Changes, Ledger, Standing, standing};
@@ -75,13 +78,21 @@ pub struct Options {
     /// Whether files are merged without being asked.
     pub compacts: bool,
     pub clock: Clock,
+    pub files: FileOptions,
 }
 
 impl Options {
-    /// Without compaction.
+    /// Without compaction, with files as they are by default.
     pub fn new(threads: usize, shards: usize) -> Self {
-        Self { threads, shards, compacts: false, clock: Clock::default() }
+        Self { threads, shards, compacts: false, clock: Clock::default(), files: FileOptions::default() }
     }
+}
+
+/// How files are encoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileOptions {
+    /// Whether they tell readers of each page its place and its bounds.
+    pub page_index: bool,
 }
 
 /// Called when more is committed: the epoch up to which everything is in the lake, and so many births are durable in the catalog
@@ -213,6 +224,7 @@ impl Lake {
             catalog: Arc::clone(&catalog),
             metrics: Arc::clone(&metrics),
             budget: Arc::clone(&budget),
+            files: options.files,
             commands: commands.clone(),
         };
         let worker = Worker::new(around, exchange, orders);
@@ -226,6 +238,7 @@ impl Lake {
             touched,
             progress,
             on_commit,
+            files: options.files,
         };
         let publisher = Publisher::new(data_dir.clone(), disk, manifest);
         let node_id = publisher.node().bytes();

@@ -69,11 +69,11 @@ impl<'a> Hybrid<'a> {
 }
 
 /// Packs `values` of `width` bits each, lowest bits first; together they are whole bytes.
-fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+fn pack(values: &[u64], width: u32, out: &mut Vec<u8>) {
     let mut bits = 0u128;
     let mut filled = 0;
     for value in values {
-        bits |= u128::from(value) << filled;
+        bits |= u128::from(*value) << filled;
         filled += width;
         if filled >= 64 {
             out.extend_from_slice(&(bits as u64).to_le_bytes());
@@ -234,32 +234,91 @@ pub(super) fn delta(values: &[i64], out: &mut Vec<u8>) {
     };
     varint(zigzag(*first), out);
     let mut deltas = [0i64; BLOCK];
-    let mut previous = *first;
-    for block in values[1..].chunks(BLOCK) {
-        for (delta, value) in deltas.iter_mut().zip(block) {
-            *delta = value.wrapping_sub(previous);
-            previous = *value;
+    for (before, block) in values.chunks(BLOCK).zip(values[1..].chunks(BLOCK)) {
+        for (delta, (value, before)) in deltas.iter_mut().zip(block.iter().zip(before)) {
+            *delta = value.wrapping_sub(*before);
         }
-        let deltas = &deltas[..block.len()];
-        let least = deltas.iter().copied().min().unwrap_or(0);
-        varint(zigzag(least), out);
-        let widths = out.len();
-        out.extend_from_slice(&[0; BLOCK / MINIBLOCK]);
-        for (index, miniblock) in deltas.chunks(MINIBLOCK).enumerate() {
-            let above = |delta: &i64| delta.wrapping_sub(least) as u64;
-            let width = u64::BITS - miniblock.iter().map(above).fold(0, |all, value| all | value).leading_zeros();
-            out[widths + index] = width as u8;
-            let fill = std::iter::repeat_n(0, MINIBLOCK - miniblock.len());
-            pack(miniblock.iter().map(above).chain(fill), width, out);
-        }
+        delta_block(&mut deltas, block.len(), out);
     }
+}
+
+/// One block of `len` deltas; miniblocks behind them are left out, the rest of the last one is filled up.
+fn delta_block(deltas: &mut [i64; BLOCK], len: usize, out: &mut Vec<u8>) {
+    let least = deltas[..len].iter().fold(i64::MAX, |least, delta| least.min(*delta));
+    deltas[len..].fill(least);
+    varint(zigzag(least), out);
+    let widths = out.len();
+    out.extend_from_slice(&[0; BLOCK / MINIBLOCK]);
+    for (index, miniblock) in deltas.as_chunks::<MINIBLOCK>().0.iter().take(len.div_ceil(MINIBLOCK)).enumerate() {
+        let above = miniblock.map(|delta| delta.wrapping_sub(least) as u64);
+        let width = u64::BITS - above.iter().fold(0, |all, value| all | value).leading_zeros();
+        out[widths + index] = width as u8;
+        pack_miniblock(&above, width, out);
+    }
+}
+
+/// Packs values of `width` bits each, lowest bits first. Eight of them are `width` bytes: up to a width of 16 they are put together by
+/// shifts that do not wait for each other, and stored as one word, whose rest the next eight overwrite.
+fn pack_miniblock(values: &[u64; MINIBLOCK], width: u32, out: &mut Vec<u8>) {
+    const WIDTH_MAX: usize = 16;
+    let bytes = width as usize;
+    let mut packed = [0; MINIBLOCK / 8 * WIDTH_MAX + WIDTH_MAX];
+    let eights = values.as_chunks::<8>().0.iter().enumerate();
+    match bytes {
+        0 => return,
+        1..=8 => {
+            for (index, eight) in eights {
+                let word = (0..).zip(eight).fold(0, |word, (place, value)| word | value << (place * width));
+                packed[index * bytes..][..8].copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        9..=WIDTH_MAX => {
+            for (index, [a, b, c, d, e, f, g, h]) in eights {
+                let low = a | b << width | c << (2 * width) | d << (3 * width);
+                let high = e | f << width | g << (2 * width) | h << (3 * width);
+                let word = u128::from(low) | u128::from(high) << (4 * width);
+                packed[index * bytes..][..16].copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        _ => return pack(values, width, out),
+    }
+    out.extend_from_slice(&packed[..MINIBLOCK / 8 * bytes]);
 }
 
 /// BYTE_STREAM_SPLIT of doubles.
 pub(super) fn streams(values: &[f64], out: &mut Vec<u8>) {
-    for byte in 0..8 {
-        out.extend(values.iter().map(|value| (value.to_bits() >> (8 * byte)) as u8));
+    let start = out.len();
+    out.resize(start + 8 * values.len(), 0);
+    if values.is_empty() {
+        return;
     }
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut streams = out[start..].chunks_exact_mut(values.len());
+    let mut streams: [&mut [u8]; 8] = std::array::from_fn(|_| streams.next().unwrap_or_default());
+    for (index, eight) in eights.iter().enumerate() {
+        let bytes = transpose(eight.map(f64::to_bits));
+        for (stream, bytes) in streams.iter_mut().zip(bytes) {
+            stream[8 * index..][..8].copy_from_slice(&bytes.to_le_bytes());
+        }
+    }
+    for (byte, stream) in streams.iter_mut().enumerate() {
+        let rest = rest.iter().map(|value| (value.to_bits() >> (8 * byte)) as u8);
+        stream[8 * eights.len()..].iter_mut().zip(rest).for_each(|(to, from)| *to = from);
+    }
+}
+
+/// A matrix of 8 by 8 bytes with rows and columns changed: blocks of 4 by 4 first, then of 2 by 2, then single bytes.
+#[inline]
+fn transpose(mut rows: [u64; 8]) -> [u64; 8] {
+    for (distance, mask) in [(4, 0x0000_0000_FFFF_FFFF), (2, 0x0000_FFFF_0000_FFFF), (1, 0x00FF_00FF_00FF_00FFu64)] {
+        let bits = 8 * distance;
+        for first in (0..8).filter(|row| row & distance == 0) {
+            let (a, b) = (rows[first], rows[first + distance]);
+            rows[first] = a & mask | (b & mask) << bits;
+            rows[first + distance] = a >> bits & mask | b & !mask;
+        }
+    }
+    rows
 }
 
 /// PLAIN booleans: a bit each.
@@ -277,4 +336,44 @@ pub(super) fn plain_string(string: &[u8], out: &mut Vec<u8>) {
     // A string is smaller than the body that brought it, which is capped far below 4 GiB.
     out.extend_from_slice(&(string.len() as u32).to_le_bytes());
     out.extend_from_slice(string);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value per line, as the format describes it.
+    fn bits_of(values: &[u64], width: u32) -> Vec<u8> {
+        let mut bytes = vec![0u8; (values.len() * width as usize).div_ceil(8)];
+        for (index, value) in values.iter().enumerate() {
+            for bit in 0..width as usize {
+                let at = index * width as usize + bit;
+                bytes[at / 8] |= ((value >> bit & 1) as u8) << (at % 8);
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn miniblocks_of_every_width_are_packed_bit_by_bit() {
+        for width in 0..=u64::BITS {
+            let mask = if width == 0 { 0 } else { u64::MAX >> (u64::BITS - width) };
+            let values: [u64; MINIBLOCK] =
+                std::array::from_fn(|index| (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) & mask);
+            let mut out = vec![7];
+            pack_miniblock(&values, width, &mut out);
+            assert_eq!(out[1..], bits_of(&values, width), "width {width}");
+        }
+    }
+
+    #[test]
+    fn streams_hold_one_byte_of_each_value_after_the_other() {
+        for count in [0, 1, 7, 8, 9, 16, 100] {
+            let values: Vec<f64> = (0..count).map(|index| (f64::from(index) - 3.3).sqrt() * 1e9).collect();
+            let mut out = vec![1, 2];
+            streams(&values, &mut out);
+            let byte = |at: usize| (values[at % values.len()].to_bits() >> (8 * (at / values.len()))) as u8;
+            assert_eq!(out[2..], (0..8 * values.len()).map(byte).collect::<Vec<u8>>());
+        }
+    }
 }

@@ -204,8 +204,9 @@ impl Node {
         catalog.count_in(&budget);
         warn_of_names(&budget);
         let keeper = Arc::new(Keeper::default());
+        let files = lake::FileOptions { page_index: config.page_index };
         let compacts = config.compaction == Compaction::Auto;
-        let options = lake::Options { compacts, ..lake::Options::new(config.lake_threads, config.shards) };
+        let options = lake::Options { compacts, files, ..lake::Options::new(config.lake_threads, config.shards) };
         let mut lake = Lake::start(
             inspected,
             options,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::budget::{Budget, Consumer, Reservation};
 
+use super::super::FileOptions;
 use super::super::chunk::Level;
 use super::super::encode::{EncodeError, FileWriter, Origin, Written, bytes_to_encode};
 use super::super::partition::{DayPart, FileName};
@@ -55,6 +56,7 @@ pub(in super::super) struct Task<'a> {
     /// In order of writing. Those that do not fit into memory together are left out, from the last epoch on.
     pub sources: &'a [Source],
     pub limits: Limits,
+    pub files: FileOptions,
     pub budget: &'a Arc<Budget>,
 }
 
@@ -129,7 +131,8 @@ fn merge_into(
         let fail = |source| MergeError::Write(EncodeError { path: path.clone(), source });
         let mut memory = Reservation::new(task.budget, Consumer::Compaction);
         let file = File::create(&path).map_err(fail)?;
-        let mut writer = FileWriter::new(file, task.partition.table, Level::Compaction, &mut memory).map_err(fail)?;
+        let writer = FileWriter::new(file, task.partition.table, Level::Compaction, task.files, &mut memory);
+        let mut writer = writer.map_err(fail)?;
         let mut rows = 0;
         next = loop {
             rows += slice.sorted.rows() as u64;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 
+use super::super::FileOptions;
 use super::super::coordinator::Command;
 use super::super::partition::{FileName, N_MAX, folder as folder_of};
 use super::super::publish::{LINGER, Replacement, Staged};
@@ -47,6 +48,7 @@ pub(in super::super) struct Exchange {
     pub catalog: Arc<Catalog>,
     pub metrics: Arc<Metrics>,
     pub budget: Arc<Budget>,
+    pub files: FileOptions,
     pub commands: Sender<Command>,
 }
 
@@ -102,7 +104,7 @@ impl Exchange {
         let table = self.table(folder, day, &sources[0].path)?;
         let limits = Limits::new(self.memory_share(), plan::file_bytes(bytes) as usize);
         let partition = Partition { table: &table, day };
-        let task = Task { partition, sources: &sources, limits, budget: &self.budget };
+        let task = Task { partition, sources: &sources, limits, files: self.files, budget: &self.budget };
         let aside = |file: usize| self.data_dir.join("tmp").join(format!("compaction-{file}.part"));
         let merged = merge(&task, aside, goes_on).map_err(|error| match error {
             MergeError::Stopped => RunError::Stopped,

@@ -44,7 +44,13 @@ impl Day {
     }
 
     fn task<'a>(&'a self, limits: Limits, budget: &'a Arc<Budget>) -> Task<'a> {
-        Task { partition: Partition { table: &self.table, day: 0 }, sources: &self.sources, limits, budget }
+        Task {
+            partition: Partition { table: &self.table, day: 0 },
+            sources: &self.sources,
+            limits,
+            files: FileOptions::default(),
+            budget,
+        }
     }
 
     fn merge(&self, limits: Limits) -> Result<Merged, MergeError> {
@@ -79,7 +85,7 @@ fn write_as(path: &Path, table: &Table, parts: &[Arc<DayPart>], name: FileName) 
     let origin = Origin { node: name.node, epoch: name.epoch, first_epoch: name.first_epoch };
     let budget = Budget::new(1 << 40);
     let mut memory = Reservation::new(&budget, Consumer::Encoder);
-    write_file(&Input { table, parts, origin, path, sync: false }, &mut memory).unwrap();
+    write_file(&Input { table, parts, origin, path, sync: false, files: FileOptions::default() }, &mut memory).unwrap();
 }
 
 fn name(epoch: u64, n: u32) -> FileName {

@@ -8,6 +8,7 @@ mod expiry;
 mod feed;
 mod files;
 mod home;
+mod pages;
 mod publication;
 mod replay;
 
@@ -24,6 +25,7 @@ use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{Bucket, Column, FieldType, Table};
 use crate::table::{FieldColumn, Presence, Rows, Run, SealedTable, Strings, TagPair, Values};
 
+use super::FileOptions;
 use super::encode::{Input, Origin, Written, write_file};
 use super::manifest::NodeId;
 use super::partition::DayPart;
@@ -204,8 +206,12 @@ fn read(path: &Path, table: &Table) -> Vec<(Key, BTreeMap<u32, Value>)> {
 }
 
 fn write(path: &Path, table: &Table, parts: &[Arc<DayPart>]) -> Written {
+    write_with(FileOptions::default(), path, table, parts)
+}
+
+fn write_with(files: FileOptions, path: &Path, table: &Table, parts: &[Arc<DayPart>]) -> Written {
     let budget = Budget::new(1 << 40);
     let origin = Origin { node: NodeId::of_test(7), epoch: 42, first_epoch: 42 };
     let mut memory = Reservation::new(&budget, Consumer::Encoder);
-    write_file(&Input { table, parts, origin, path, sync: true }, &mut memory).unwrap()
+    write_file(&Input { table, parts, origin, path, sync: true, files }, &mut memory).unwrap()
 }
