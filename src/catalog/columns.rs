@@ -43,6 +43,16 @@ impl<T> Columns<T> {
 }
 
 impl<T: Clone> Columns<T> {
+    /// The oldest `count` columns, or all if they are fewer.
+    pub fn first(&self, count: usize) -> Self {
+        let mut chunks: Vec<_> = self.chunks.iter().take(count.div_ceil(CHUNK)).cloned().collect();
+        if let Some(last) = chunks.pop() {
+            let kept = &last[..last.len().min(count - chunks.len() * CHUNK)];
+            chunks.push(if kept.len() < last.len() { Arc::new(kept.to_vec()) } else { last });
+        }
+        Self { chunks }
+    }
+
     pub fn push(&mut self, column: Column<T>) {
         match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => Arc::make_mut(last).push(column),

@@ -74,6 +74,11 @@ pub struct Table {
 }
 
 impl Table {
+    /// The table as it was when it had so many columns.
+    pub fn when_it_had(&self, tags: usize, fields: usize) -> Self {
+        Self { tags: self.tags.first(tags), fields: self.fields.first(fields), ..self.clone() }
+    }
+
     /// The columns that could not keep their name: column and name.
     pub fn renamed(&self) -> impl Iterator<Item = (&str, &str)> {
         let tags = self.tags.iter().map(|tag| (&*tag.parquet, &*tag.name));

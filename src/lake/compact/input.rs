@@ -102,16 +102,30 @@ pub(super) struct Opened {
 }
 
 /// What a file's footer says of its table.
-pub(super) fn bucket_and_measurement(path: &Path) -> Result<(String, String), MergeError> {
-    let read = || -> Result<_, String> {
+pub(super) struct Described {
+    pub bucket: String,
+    pub measurement: String,
+    pub tags: usize,
+    pub fields: usize,
+}
+
+impl Described {
+    pub fn read(path: &Path) -> Result<Self, MergeError> {
+        Self::of(path).map_err(|error| MergeError::input(path, format!("cannot be read: {error}")))
+    }
+
+    fn of(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| error.to_string())?;
         let named =
             |key| pair(metadata.metadata(), key).map(str::to_owned).ok_or_else(|| format!("its footer has no {key}"));
-        Ok((named("ringest.bucket")?, named("ringest.measurement")?))
-    };
-    read().map_err(|error| MergeError::input(path, format!("cannot be read: {error}")))
+        let tags: Vec<String> =
+            serde_json::from_str(&named("ringest.tags")?).map_err(|error| format!("its ringest.tags: {error}"))?;
+        let fields = metadata.schema().fields().len().saturating_sub(tags.len() + 2);
+        let (bucket, measurement) = (named("ringest.bucket")?, named("ringest.measurement")?);
+        Ok(Self { bucket, measurement, tags: tags.len(), fields })
+    }
 }
 
 fn pair<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {

@@ -1,7 +1,7 @@
 //! One compaction from end to end: some files of a folder are merged aside, and the coordinator puts the result in their place.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::super::coordinator::Command;
 use super::super::partition::{FileName, N_MAX, folder as folder_of};
 use super::super::publish::{LINGER, Replacement, Staged};
 use super::Step;
-use super::input::{Partition, bucket_and_measurement};
+use super::input::{Described, Partition};
 use super::merge::{Limits, MergeError, Merged, Source, Task, merge};
 use super::plan::{self, Sized};
 use crate::budget::Budget;
@@ -101,7 +101,7 @@ impl Exchange {
         self.check_disk(bytes)?;
         let sources: Vec<Source> =
             files.iter().map(|file| Source { path: self.path(folder, &file.name), name: file.name }).collect();
-        let table = self.table(folder, day, &sources[0].path)?;
+        let table = self.table(folder, day, &sources)?;
         let limits = Limits::new(self.memory_share(), plan::file_bytes(bytes) as usize);
         let partition = Partition { table: &table, day };
         let task = Task { partition, sources: &sources, limits, files: self.files, budget: &self.budget };
@@ -148,17 +148,21 @@ impl Exchange {
         );
     }
 
-    /// The table of a folder, which the footers name; a folder's name may be cut.
-    fn table(&self, folder: &str, day: i64, first: &Path) -> Result<Arc<Table>, RunError> {
-        let (bucket, measurement) =
-            bucket_and_measurement(first).map_err(|error| RunError::Failed(error.to_string()))?;
-        let table = self.catalog.find(&bucket, &measurement).filter(|table| folder_of(table, day) == folder);
-        table.ok_or_else(|| {
-            let path = first.display();
+    /// The table of the sources, with the columns that they have: those that were born later belong to later files, so that the newest file of a
+    /// table has all columns of the others.
+    fn table(&self, folder: &str, day: i64, sources: &[Source]) -> Result<Table, RunError> {
+        let described = sources.iter().map(|source| Described::read(&source.path)).collect::<Result<Vec<_>, _>>();
+        let described = described.map_err(|error| RunError::Failed(error.to_string()))?;
+        let Described { bucket, measurement, .. } = &described[0];
+        let table = self.catalog.find(bucket, measurement).filter(|table| folder_of(table, day) == folder);
+        let table = table.ok_or_else(|| {
+            let path = sources[0].path.display();
             RunError::Failed(format!(
                 "{path} says that it is of the measurement {measurement:?} in {bucket:?}, which does not belong there"
             ))
-        })
+        })?;
+        let most = |count: fn(&Described) -> usize| described.iter().map(count).max().unwrap_or(0);
+        Ok(table.when_it_had(most(|described| described.tags), most(|described| described.fields)))
     }
 
     fn memory_share(&self) -> usize {

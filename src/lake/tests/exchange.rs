@@ -282,3 +282,23 @@ fn every_crash_image_of_a_replacement_is_whole_after_a_start() {
         lake.finish(soon()).unwrap();
     }
 }
+
+#[test]
+fn a_merged_file_has_the_columns_of_its_inputs_and_none_that_were_born_since() {
+    let mut timed = Timed::new();
+    timed.publish(2);
+    timed.home.bear("second");
+    timed.publish(2);
+    timed.home.bear("third");
+    timed.compact(Extent::All);
+    let columns = |table: &str| {
+        let files = timed.home.files();
+        let [file] = &files.iter().filter(|file| file.contains(table)).collect::<Vec<_>>()[..] else {
+            panic!("{files:?}")
+        };
+        let metadata = ParquetRecordBatchReaderBuilder::try_new(File::open(timed.home.path(file)).unwrap()).unwrap();
+        metadata.schema().fields().iter().skip(2).map(|field| field.name().clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(columns("/other/"), ["host", "v", "second"]);
+    assert_eq!(columns("/m%20.x/"), ["host", "v"]);
+}

@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         let has_room = || self.connections.iter().any(|connection| connection.has_room(self.options.pipeline));
         if let Some(schedule) = schedule.filter(|_| has_room()) {
             let wait = schedule.next().saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
-            let value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()).into() };
+            let value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
             let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
             let once = Itimerspec { it_interval: zero, it_value: value };
             rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)
