@@ -52,7 +52,7 @@ pub use expiry::ExpiryOptions;
 pub use feed::{Feed, FeedError, feed};
 use inventory::Inventory;
 use job::Job;
-pub use ledger::{Change, ChangeKind, Changes, Ledger, Standing, standing};
+pub use ledger::{Change, ChangeKind, Changes, Ledger, Position, Standing, standing};
 pub use manifest::{Damage, NodeId};
 pub use partition::{Day, FileName, day_in, day_of};
 use publish::Publisher;
