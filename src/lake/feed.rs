@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::LakeError;
-use super::ledger::{Change, ChangeKind, Changes};
+use super::ledger::{Change, ChangeKind, Changes, Position};
 use super::manifest::NodeId;
 
 /// About what an entry takes beside the paths themselves.
@@ -25,6 +25,9 @@ pub struct Feed {
     last_epoch: u64,
     /// There are later epochs: ask again at once.
     more: bool,
+    /// Behind the commit of `last_epoch`: spares whoever asks with it the way there.
+    #[serde(skip)]
+    pub position: Option<Position>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,7 +63,7 @@ pub enum FeedError {
 }
 
 /// The changes behind the commit of epoch `since`, all of them with 0. Ends before an epoch when `files_max` files are told, but not before the
-/// first epoch. `has_room` is asked before more is held, with all the bytes that it then is.
+/// first epoch. `from` is a position at epoch `since`, if one is known. `has_room` is asked before more is held, with all the bytes that it then is.
 ///
 /// # Errors
 /// The manifest cannot be read or does not know the epoch; there is no room.
@@ -68,14 +71,19 @@ pub fn feed(
     data_dir: &Path,
     since: u64,
     files_max: usize,
+    from: Option<Position>,
     mut has_room: impl FnMut(usize) -> bool,
 ) -> Result<Feed, FeedError> {
     let Some(mut changes) = Changes::open(data_dir)? else {
         return match since {
-            0 => Ok(Feed { node: String::new(), changes: Vec::new(), last_epoch: 0, more: false }),
+            0 => Ok(Feed { node: String::new(), changes: Vec::new(), last_epoch: 0, more: false, position: None }),
             _ => Err(FeedError::Ahead { since, last_epoch: 0 }),
         };
     };
+    let mut position = from.filter(|from| from.epoch == since);
+    if let Some(position) = position {
+        changes.skip_to(position)?;
+    }
     let mut told: Vec<Change> = Vec::new();
     let (mut files, mut bytes) = (0, 0);
     let mut last_epoch = since;
@@ -88,12 +96,14 @@ pub fn feed(
                 // All that stands before it was told before.
                 told.clear();
                 (files, bytes) = (0, 0);
+                position = changes.position();
                 continue;
             }
             if files >= files_max && last_epoch > since {
-                return Ok(Feed::new(data_dir, changes.node(), told, last_epoch, true));
+                return Ok(Feed { position, ..Feed::new(data_dir, changes.node(), told, last_epoch, true) });
             }
             last_epoch = change.epoch;
+            position = changes.position();
         }
         files += change.added.len() + change.removed.len();
         bytes += change.added.iter().chain(&change.removed).map(|path| path.len() + FILE_BYTES).sum::<usize>();
@@ -105,13 +115,13 @@ pub fn feed(
     if since > changes.last_epoch {
         return Err(FeedError::Ahead { since, last_epoch: changes.last_epoch });
     }
-    Ok(Feed::new(data_dir, changes.node(), told, changes.last_epoch, false))
+    Ok(Feed { position, ..Feed::new(data_dir, changes.node(), told, changes.last_epoch, false) })
 }
 
 impl Feed {
     fn new(data_dir: &Path, node: NodeId, changes: Vec<Change>, last_epoch: u64, more: bool) -> Self {
         let changes = changes.into_iter().map(|change| Told::new(data_dir, change)).collect();
-        Self { node: node.to_string(), changes, last_epoch, more }
+        Self { node: node.to_string(), changes, last_epoch, more, position: None }
     }
 
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {

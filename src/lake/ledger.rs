@@ -51,6 +51,13 @@ impl Records {
         Ok(Some(Self { file, path, node, sequence: 0, offset: HEADER_BYTES as u64, end }))
     }
 
+    /// Goes on with the record at `offset`, which has this sequence number.
+    fn skip_to(&mut self, offset: u64, sequence: u64) -> Result<(), LakeError> {
+        self.file.seek(SeekFrom::Start(offset)).map_err(|source| self.unread(source))?;
+        (self.offset, self.sequence) = (offset, sequence);
+        Ok(())
+    }
+
     /// The next record; `None` at the end, also where a torn record stands there.
     fn next(&mut self) -> Result<Option<Record>, LakeError> {
         for look in 0..LOOKS {
@@ -129,6 +136,15 @@ pub struct Change {
     pub removed: Vec<String>,
 }
 
+/// The place behind a commit, where reading can go on, for as long as the manifest is not condensed: for the life of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The newest epoch with a commit up to here.
+    pub epoch: u64,
+    offset: u64,
+    sequence: u64,
+}
+
 /// The changes of a lake in their order, from its beginning.
 pub struct Changes {
     records: Records,
@@ -146,6 +162,22 @@ impl Changes {
     pub fn open(data_dir: &Path) -> Result<Option<Self>, LakeError> {
         let records = Records::open(data_dir)?;
         Ok(records.map(|records| Self { records, open: Vec::new(), last_epoch: 0 }))
+    }
+
+    /// Goes on behind `position`, which an earlier reader of the same manifest was at.
+    ///
+    /// # Errors
+    /// The manifest cannot be read.
+    pub fn skip_to(&mut self, position: Position) -> Result<(), LakeError> {
+        self.records.skip_to(position.offset, position.sequence)?;
+        self.last_epoch = position.epoch;
+        Ok(())
+    }
+
+    /// Behind the last change; `None` where something is under way, so that nobody can begin there.
+    pub fn position(&self) -> Option<Position> {
+        let Records { offset, sequence, .. } = self.records;
+        self.open.is_empty().then_some(Position { epoch: self.last_epoch, offset, sequence })
     }
 
     pub fn node(&self) -> NodeId {

@@ -58,7 +58,7 @@ pub use feed::{Feed, FeedError, feed};
 pub use files::{Destination, TableFile, write_table};
 use inventory::Inventory;
 use job::Job;
-pub use ledger::{Change, ChangeKind, Changes, Ledger, Standing, standing};
+pub use ledger::{Change, ChangeKind, Changes, Ledger, Position, Standing, standing};
 pub use manifest::{Damage, NodeId};
 pub use partition::{Day, FileName, day_in, day_of};
 use publish::Publisher;

@@ -6,10 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::durable::Watches;
 use super::epoch::Epochs;
+use super::feed::Feeder;
 use super::places::Places;
 use crate::budget::Consumer;
 use crate::lake::Lake;
@@ -49,8 +50,8 @@ pub struct Node {
     /// `None`: connections are plain.
     pub tls: Option<Arc<Tls>>,
     life: AtomicU8,
-    /// Held by the request for changes whose thread reads the manifest: one at a time.
-    pub feed: Semaphore,
+    /// Who reads the manifest for requests for changes.
+    pub feed: Feeder,
     /// Up to this epoch a seal keeps no series.
     forgets: AtomicU64,
     /// One per shard: look at the epoch and at the node's life.
@@ -68,7 +69,7 @@ impl Node {
         let wakes = (0..shards).map(|_| Notify::new()).collect();
         let watches = Arc::new(Watches::new(shards));
         let (life, forgets) = (AtomicU8::new(0), AtomicU64::new(0));
-        let (tls, rejects_thread, feed) = (None, None, Semaphore::new(1));
+        let (tls, rejects_thread, feed) = (None, None, Feeder::default());
         Self {
             context,
             lake,

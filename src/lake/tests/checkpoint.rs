@@ -63,7 +63,7 @@ fn a_grown_manifest_is_condensed_and_says_the_same() {
     );
 
     let told = |since| {
-        let feed = feed(home.folder.path(), since, 100, |_| true)?;
+        let feed = feed(home.folder.path(), since, 100, None, |_| true)?;
         Ok::<serde_json::Value, FeedError>(serde_json::from_slice(&feed.to_json().unwrap()).unwrap())
     };
     let all = told(0).unwrap();

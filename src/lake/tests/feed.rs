@@ -40,7 +40,7 @@ fn filled(home: &Home) -> Manifest {
 
 /// Epoch and kind of each change, the epoch to ask with next, and whether there is more.
 fn told(home: &Home, since: u64, limit: usize) -> (Vec<(u64, String)>, u64, bool) {
-    let feed = feed(home.folder.path(), since, limit, |_| true).unwrap();
+    let feed = feed(home.folder.path(), since, limit, None, |_| true).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&feed.to_json().unwrap()).unwrap();
     let changes = json["changes"].as_array().unwrap().iter();
     let changes =
@@ -58,7 +58,7 @@ fn who_asks_with_the_last_epoch_misses_no_change() {
         assert_eq!(told(&home, since, usize::MAX), (all[first..].to_vec(), 30, false), "since {since}");
     }
     for since in [31, 40] {
-        let error = feed(home.folder.path(), since, 1, |_| true).unwrap_err();
+        let error = feed(home.folder.path(), since, 1, None, |_| true).unwrap_err();
         assert!(matches!(error, FeedError::Ahead { last_epoch: 30, .. }), "{error}");
     }
     // Epoch by epoch: each answer is whole, and none stands still.
@@ -79,7 +79,7 @@ fn a_copy_kept_by_the_feed_has_the_files_of_the_lake() {
         let (mut copy, mut since) = (BTreeSet::new(), 0);
         // Once more than needed: what is told again changes nothing.
         for _ in 0..5 {
-            let feed = feed(home.folder.path(), since, limit, |_| true).unwrap();
+            let feed = feed(home.folder.path(), since, limit, None, |_| true).unwrap();
             let json: serde_json::Value = serde_json::from_slice(&feed.to_json().unwrap()).unwrap();
             for change in json["changes"].as_array().unwrap() {
                 for path in change["removed"].as_array().unwrap() {
@@ -95,13 +95,42 @@ fn a_copy_kept_by_the_feed_has_the_files_of_the_lake() {
     }
 }
 
+/// As a node remembers them, so that a client that asks often does not cost it the whole manifest each time.
+#[test]
+fn who_goes_on_from_a_position_is_told_the_same() {
+    let home = Home::new();
+    let mut manifest = filled(&home);
+    let text = |since, limit, from| {
+        let feed = feed(home.folder.path(), since, limit, from, |_| true).unwrap();
+        (feed.to_json().unwrap(), feed.position)
+    };
+    for limit in [1, 2, 100] {
+        let (mut since, mut from) = (0, None);
+        for _ in 0..4 {
+            let (there, position) = text(since, limit, from);
+            assert_eq!(there, text(since, limit, None).0, "since {since}, limit {limit}");
+            (since, from) = (position.unwrap().epoch, position);
+        }
+        assert_eq!(since, 30);
+    }
+    // A position of another epoch is of no use, and is not used.
+    let (_, position) = text(0, 1, None);
+    assert_eq!(position.unwrap().epoch, 10);
+    assert_eq!(text(20, 100, position).0, text(20, 100, None).0);
+    // What comes later is seen from there.
+    let (_, position) = text(30, 100, None);
+    manifest.append(&Record::Commit { epoch: 40, catalog_bytes: 16 }).unwrap();
+    let (later, now) = text(30, 100, position);
+    assert_eq!((&later, now.unwrap().epoch), (&text(30, 100, None).0, 40));
+}
+
 #[test]
 fn an_answer_that_memory_has_no_room_for_is_refused() {
     let home = Home::new();
     let _manifest = filled(&home);
-    let error = feed(home.folder.path(), 0, 100, |bytes| bytes < 200).unwrap_err();
+    let error = feed(home.folder.path(), 0, 100, None, |bytes| bytes < 200).unwrap_err();
     assert!(matches!(error, FeedError::Memory { .. }), "{error}");
-    assert!(feed(home.folder.path(), 0, 1, |bytes| bytes < 200).is_ok());
+    assert!(feed(home.folder.path(), 0, 1, None, |bytes| bytes < 200).is_ok());
 }
 
 #[test]
@@ -146,5 +175,5 @@ fn a_torn_tail_is_the_end_and_damage_is_an_error() {
     assert!(matches!(count(&home), Err(LakeError::ManifestDamaged { .. })));
     fs::remove_file(&manifest).unwrap();
     assert!(Ledger::read(home.folder.path()).unwrap().is_none());
-    assert!(feed(home.folder.path(), 0, 1, |_| true).is_ok(), "nothing was published, so nothing has changed");
+    assert!(feed(home.folder.path(), 0, 1, None, |_| true).is_ok(), "nothing was published, so nothing has changed");
 }

@@ -17,7 +17,7 @@ pub fn changes(data_dir: &Path, since: u64, files_max: Option<usize>) -> Result<
     if !data_dir.is_dir() {
         return Err(LakeToolError::NoDataDir { path: data_dir.to_owned() });
     }
-    Ok(ChangesReport(feed(data_dir, since, files_max.unwrap_or(usize::MAX), |_| true)?))
+    Ok(ChangesReport(feed(data_dir, since, files_max.unwrap_or(usize::MAX), None, |_| true)?))
 }
 
 impl ChangesReport {
