@@ -367,6 +367,19 @@ fn a_dry_run_tells_the_schema_and_writes_nothing() {
 }
 
 #[test]
+fn names_beyond_their_share_of_the_memory_are_refused_and_told() {
+    // A piece of them needs more memory than there is.
+    let input: String = (0..100_000).map(|number| format!("measurement{number} f=1 1\n")).collect();
+    let options =
+        Options::new().bucket("b").on_error(OnError::Skip).dry_run().memory_bytes_max(SMALL_MEMORY).threads(8);
+    let report = run(vec![text("in", input)], &options);
+    assert_eq!((report.lines, report.points + report.refused), (100_000, 100_000));
+    assert!(report.points > 1_000 && report.refused > 1_000, "{}", report.points);
+    assert_eq!(report.tables.len() as u64, report.points);
+    assert!(report.first_refused[0].reason.contains("memory-limit"), "{}", report.first_refused[0]);
+}
+
+#[test]
 fn a_node_goes_on_from_a_conversion_and_a_conversion_from_a_node() {
     let node = Node::start(&[]);
     node.must_write("b", "weather,city=Oslo temperature=1,wind=1 1700000000000000000\n");
