@@ -205,7 +205,7 @@ fn contexts_do_not_leave_their_file_and_lines_without_one_are_told() {
     let case = Case::new();
     let options = Options::new().output(&case.output());
     let error = fail(vec![text("a", EXPORT), text("b", "# a comment\n\n m f=1 1\n")], &options);
-    assert!(matches!(&error.cause, Cause::NoBucket { place } if place.to_string() == "b:3"), "{error}");
+    assert!(matches!(&*error.cause, Cause::NoBucket { place } if place.to_string() == "b:3"), "{error}");
     assert_eq!(error.kept, Kept::Nothing);
     assert!(error.to_string().contains("--bucket"), "{error}");
     assert!(case.lake().files.is_empty());
@@ -272,7 +272,7 @@ fn the_first_refused_line_stops_and_nothing_from_there_on_is_kept() {
     {
         let case = Case::new();
         let error = fail(vec![text("in", cut)], &case.options());
-        assert!(matches!(&error.cause, Cause::Refused { place: at, .. } if at.to_string() == place), "{error}");
+        assert!(matches!(&*error.cause, Cause::Refused { place: at, .. } if at.to_string() == place), "{error}");
         assert_eq!(error.kept, Kept::Nothing);
         assert!(case.lake().files.is_empty());
         // The output is usable, and a type of what was not kept binds nobody.
@@ -287,7 +287,7 @@ fn a_stop_behind_some_epochs_says_how_far_the_output_goes() {
     let mut input = many_lines(10_000);
     input.extend_from_slice(b"bad\n");
     let error = fail(vec![text("in", input)], &case.options().threads(2).flush_bytes(SMALL_EPOCHS));
-    assert!(matches!(&error.cause, Cause::Refused { place, .. } if place.line == 10_001), "{error}");
+    assert!(matches!(&*error.cause, Cause::Refused { place, .. } if place.line == 10_001), "{error}");
     let Kept::Before(place) = &error.kept else { panic!("{error}") };
     assert!(place.line > 1 && place.line < 10_001);
     assert_eq!(case.lake().rows("b", "cpu").len() as u64, place.line - 1);
@@ -321,7 +321,7 @@ fn long_lines_are_taken_and_too_long_ones_are_told() {
     let report = run(vec![text("in", open)], &options());
     assert_eq!((report.points, report.refused, report.first_refused[0].place.line), (1_000_000, 1, 1));
     let error = fail(vec![text("in", format!("m f=6 6\nm s=\"{}", "x".repeat(8 << 20)))], &options());
-    assert!(matches!(&error.cause, Cause::LineTooLong { place, .. } if place.line == 2), "{error}");
+    assert!(matches!(&*error.cause, Cause::LineTooLong { place, .. } if place.line == 2), "{error}");
     assert!(error.to_string().contains("memory limit"), "{error}");
 }
 
@@ -367,6 +367,19 @@ fn a_dry_run_tells_the_schema_and_writes_nothing() {
 }
 
 #[test]
+fn names_beyond_their_share_of_the_memory_are_refused_and_told() {
+    // A piece of them needs more memory than there is.
+    let input: String = (0..100_000).map(|number| format!("measurement{number} f=1 1\n")).collect();
+    let options =
+        Options::new().bucket("b").on_error(OnError::Skip).dry_run().memory_bytes_max(SMALL_MEMORY).threads(8);
+    let report = run(vec![text("in", input)], &options);
+    assert_eq!((report.lines, report.points + report.refused), (100_000, 100_000));
+    assert!(report.points > 1_000 && report.refused > 1_000, "{}", report.points);
+    assert_eq!(report.tables.len() as u64, report.points);
+    assert!(report.first_refused[0].reason.contains("memory-limit"), "{}", report.first_refused[0]);
+}
+
+#[test]
 fn a_node_goes_on_from_a_conversion_and_a_conversion_from_a_node() {
     let node = Node::start(&[]);
     node.must_write("b", "weather,city=Oslo temperature=1,wind=1 1700000000000000000\n");
@@ -395,7 +408,7 @@ fn a_log_with_unpublished_requests_is_refused() {
     node.must_write("b", LINE);
     let dir = node.kill();
     let error = fail(vec![text("in", LINE)], &Options::new().output(dir.path()).bucket("b"));
-    assert!(matches!(error.cause, Cause::Unpublished { .. }), "{error}");
+    assert!(matches!(*error.cause, Cause::Unpublished { .. }), "{error}");
     assert!(error.to_string().contains("ringest serve --data-dir"), "{error}");
     let dir = Node::start_in(dir, &[]).stop();
     run(vec![text("in", "weather,city=Oslo temperature=0 1")], &Options::new().output(dir.path()).bucket("b"));
@@ -407,14 +420,14 @@ fn inputs_and_outputs_that_cannot_be_used_are_told() {
     let case = Case::new();
     let file = case.file("file", "m f=1 1\n");
     let error = fail(vec![Input::named(&file)], &Options::new().output(&file).bucket("b"));
-    assert!(matches!(error.cause, Cause::DataDir(_)), "{error}");
+    assert!(matches!(*error.cause, Cause::DataDir(_)), "{error}");
     let error = fail(vec![Input::named(&file)], &Options::new().bucket("b"));
-    assert!(matches!(error.cause, Cause::NoOutput), "{error}");
+    assert!(matches!(*error.cause, Cause::NoOutput), "{error}");
     let error = fail(vec![Input::named(Path::new("/no/such/file"))], &case.options());
     assert!(error.to_string().contains("/no/such/file"), "{error}");
     run(vec![Input::named(&file)], &case.options());
     let error = fail(vec![Input::named(case.dir.path())], &case.options());
-    assert!(matches!(error.cause, Cause::OutputInInput { .. }), "{error}");
+    assert!(matches!(*error.cause, Cause::OutputInInput { .. }), "{error}");
     assert_eq!(case.lines("m"), ["f=1.0 1"]);
 }
 
@@ -424,7 +437,7 @@ fn an_output_that_takes_no_files_ends_the_conversion() {
     run(vec![text("in", "m f=1 1")], &case.options());
     case.file("out/lake/taken", "where a folder should be");
     let error = fail(vec![text("in", "m f=1 1")], &case.options().bucket("taken"));
-    assert!(matches!(&error.cause, Cause::Publish(reason) if reason.contains("lake/taken")), "{error}");
+    assert!(matches!(&*error.cause, Cause::Publish(reason) if reason.contains("lake/taken")), "{error}");
     assert_eq!(error.kept, Kept::Nothing);
     fs::remove_file(case.output().join("lake/taken")).unwrap();
     run(vec![text("in", "m f=1 1")], &case.options().bucket("taken"));
@@ -449,7 +462,7 @@ fn inputs_that_break_off_are_told_and_never_taken_for_whole() {
     let mut cut = gzip(many_lines(20_000).as_slice());
     cut.truncate(cut.len() / 2);
     let error = fail(vec![text("in.gz", cut)], &case.options().on_error(OnError::Skip));
-    assert!(matches!(&error.cause, Cause::Gzip { place, .. } if place.line > 1), "{error}");
+    assert!(matches!(&*error.cause, Cause::Gzip { place, .. } if place.line > 1), "{error}");
     let bad = [gzip(b"m f=1 1\nbad\n"), b"garbage".to_vec()].concat();
     let error = fail(
         vec![text("bad", gzip(&[b"bad\n".repeat(9), many_lines(3_000)].concat())), text("cut", bad)],
@@ -460,7 +473,7 @@ fn inputs_that_break_off_are_told_and_never_taken_for_whole() {
     assert!(error.to_string().contains("refused until then are in "), "{error}");
     let garbage = [gzip(b"m f=1 1\n"), b"garbage".to_vec()].concat();
     let error = fail(vec![text("in.gz", garbage)], &case.options());
-    assert!(matches!(error.cause, Cause::Gzip { .. }), "{error}");
+    assert!(matches!(*error.cause, Cause::Gzip { .. }), "{error}");
     let read = Box::new(Breaks(Cursor::new(b"m f=1 1\n".to_vec())));
     let error = fail(vec![Input::Reader { name: "pipe".to_owned(), read }], &case.options());
     assert!(error.to_string().starts_with("cannot read pipe: the disk is gone"), "{error}");

@@ -124,6 +124,23 @@ fn births_that_memory_does_not_suffice_for_stop_the_body() {
 
 /// Names are for ever, so are the bytes that they take, whatever becomes of the rows.
 #[test]
+fn a_writer_by_force_takes_what_the_limit_does_not_leave() {
+    let mut shard = Shard::new(2 << 20);
+    // Series, whose memory a body's size does not bound.
+    let body = numbered(20_000, |number| format!("m,t={number} f=1\n"));
+    assert!(shard.write(&body).is_none());
+    let mut text = body.as_bytes().to_vec();
+    let rules = Rules { time_ns_min: None, retention: None };
+    let options = Options { kernel: Kernel::fastest(), precision: Precision::Nanosecond, default_time_ns: 0 };
+    let mut writer = shard.tables.writer_by_force("b", &shard.catalog, rules, body.len()).unwrap();
+    assert_eq!(line::parse(Padded::from_vec(&mut text), options, &mut writer), Outcome::Complete { points: 20_000 });
+    assert_eq!(writer.commit(&mut Unlogged(1)).unwrap().points, 20_000);
+    assert_eq!(shard.budget.held_by(Consumer::OpenTables), shard.tables.bytes());
+    drop(shard.tables.seal(false));
+    assert_eq!(shard.budget.held_by(Consumer::OpenTables) + shard.budget.held_by(Consumer::SealedParts), 0);
+}
+
+#[test]
 fn the_catalog_counts_what_it_holds_for_ever() {
     let mut shard = Shard::new(1 << 30);
     let held = |shard: &Shard| shard.budget.held_by(Consumer::Catalog);

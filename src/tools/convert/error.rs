@@ -28,7 +28,7 @@ impl fmt::Display for Place {
 /// A conversion that ended early: why, and how much of the input is in the output all the same.
 #[derive(Debug)]
 pub struct ConvertError {
-    pub cause: Cause,
+    pub cause: Box<Cause>,
     pub kept: Kept,
     /// The file that holds the lines that were refused until then, if they were collected and there are any.
     pub collected: Option<PathBuf>,
@@ -116,6 +116,6 @@ impl fmt::Display for ConvertError {
 impl std::error::Error for ConvertError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // The cause's own text is in this one's.
-        std::error::Error::source(&self.cause)
+        std::error::Error::source(&*self.cause)
     }
 }

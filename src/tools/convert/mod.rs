@@ -226,7 +226,7 @@ struct Output {
 
 fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, ConvertError> {
     let unwritten = if options.is_dry_run { Kept::DryRun } else { Kept::Nothing };
-    let refuse = |cause| ConvertError { cause, kept: unwritten.clone(), collected: None };
+    let refuse = |cause| ConvertError { cause: Box::new(cause), kept: unwritten.clone(), collected: None };
     let waiting = Waiting::list(inputs, options.output.as_deref()).map_err(refuse)?;
     let bytes = waiting.bytes;
     let budget = Budget::of_process(options.memory_bytes_max);
@@ -254,7 +254,7 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
     let collected = ledger.finish();
     drop(lock);
     let (collected, uncollected) = collected.map_or_else(|cause| (None, Some(cause)), |path| (path, None));
-    let early = |(cause, kept)| ConvertError { cause, kept, collected: collected.clone() };
+    let early = |(cause, kept)| ConvertError { cause: Box::new(cause), kept, collected: collected.clone() };
     settled.map_err(early)?;
     ended.map_err(|cause| early((cause, Kept::Unknown)))?;
     if let Some(cause) = uncollected {

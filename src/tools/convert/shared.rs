@@ -187,6 +187,9 @@ impl<'a> Shared<'a> {
     /// Ends `epoch` for lack of memory, unless that was done. Answers whether nothing will become free by waiting: all epochs before it are
     /// in the lake.
     pub fn press(&self, epoch: u64) -> bool {
+        if let Some(reason) = self.lake_failure() {
+            self.fail(Cause::Publish(reason));
+        }
         let mut state = lock(&self.state);
         if state.epoch == epoch {
             state.begin_epoch();
