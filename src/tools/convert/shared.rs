@@ -24,7 +24,7 @@ pub const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Where sealed tables go.
 pub enum Target {
-    Lake { lake: Lake, progress: watch::Receiver<lake::Progress> },
+    Lake { lake: Box<Lake>, progress: watch::Receiver<lake::Progress> },
     Nowhere,
 }
 
