@@ -143,7 +143,7 @@ fn rows(rows: u64, nan: bool) -> Vec<(u64, Vec<Row>)> {
     let row = |index: u64| {
         let series = index * 40 / rows;
         let mut fields = BTreeMap::from([
-            (0, Value::Float(if nan && index % 3 == 0 { f64::NAN } else { (index as f64).sin() * 1e6 })),
+            (0, Value::Float(if nan && index.is_multiple_of(3) { f64::NAN } else { (index as f64).sin() * 1e6 })),
             (1, Value::Integer(index as i64 % 7_000 - 3_000)),
             (3, Value::Boolean(index > rows / 2)),
             (
@@ -154,7 +154,7 @@ fn rows(rows: u64, nan: bool) -> Vec<(u64, Vec<Row>)> {
                 )),
             ),
         ]);
-        if index % 5 > 0 {
+        if !index.is_multiple_of(5) {
             fields.insert(2, Value::Unsigned(u64::MAX / 2 + (index * 7919) % 1000 - 500));
         }
         if series == 30 {
@@ -304,9 +304,9 @@ fn narrow_integers_have_dictionaries_where_deltas_are_not_smaller() {
     let mut random = Random(9);
     let noise = of(&mut |_| Some(random.below(6) as i64 - 3));
     assert!(has_dictionary(&noise), "few values in no order");
-    let gaps = of(&mut |row| (row % 4 > 0).then(|| i64::MAX - random.below(90) as i64));
+    let gaps = of(&mut |row| (!row.is_multiple_of(4)).then(|| i64::MAX - random.below(90) as i64));
     assert!(has_dictionary(&gaps), "nulls, at the end of the range");
-    let rare = of(&mut |row| (row % 50 == 0).then(|| [500, -500][random.below(2) as usize]));
+    let rare = of(&mut |row| row.is_multiple_of(50).then(|| [500, -500][random.below(2) as usize]));
     assert!(has_dictionary(&rare), "hardly any values");
     let large = of(&mut |_| Some(random.below(15_000) as i64 * 4 + i64::MIN));
     assert!(has_dictionary(&large), "thousands of entries, at the start of the range");
