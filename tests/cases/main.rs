@@ -45,6 +45,8 @@ mod log;
 #[cfg(feature = "lake")]
 mod node;
 #[cfg(feature = "lake")]
+mod page_index;
+#[cfg(feature = "lake")]
 mod query;
 mod replayed;
 #[cfg(feature = "lake")]

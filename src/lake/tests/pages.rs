@@ -143,7 +143,7 @@ fn rows(rows: u64, nan: bool) -> Vec<(u64, Vec<Row>)> {
     let row = |index: u64| {
         let series = index * 40 / rows;
         let mut fields = BTreeMap::from([
-            (0, Value::Float(if nan && index % 3 == 0 { f64::NAN } else { (index as f64).sin() * 1e6 })),
+            (0, Value::Float(if nan && index.is_multiple_of(3) { f64::NAN } else { (index as f64).sin() * 1e6 })),
             (1, Value::Integer(index as i64 % 7_000 - 3_000)),
             (3, Value::Boolean(index > rows / 2)),
             (
@@ -154,7 +154,7 @@ fn rows(rows: u64, nan: bool) -> Vec<(u64, Vec<Row>)> {
                 )),
             ),
         ]);
-        if index % 5 > 0 {
+        if !index.is_multiple_of(5) {
             fields.insert(2, Value::Unsigned(u64::MAX / 2 + (index * 7919) % 1000 - 500));
         }
         if series == 30 {
@@ -304,9 +304,9 @@ fn narrow_integers_have_dictionaries_where_deltas_are_not_smaller() {
     let mut random = Random(9);
     let noise = of(&mut |_| Some(random.below(6) as i64 - 3));
     assert!(has_dictionary(&noise), "few values in no order");
-    let gaps = of(&mut |row| (row % 4 > 0).then(|| i64::MAX - random.below(90) as i64));
+    let gaps = of(&mut |row| (!row.is_multiple_of(4)).then(|| i64::MAX - random.below(90) as i64));
     assert!(has_dictionary(&gaps), "nulls, at the end of the range");
-    let rare = of(&mut |row| (row % 50 == 0).then(|| [500, -500][random.below(2) as usize]));
+    let rare = of(&mut |row| row.is_multiple_of(50).then(|| [500, -500][random.below(2) as usize]));
     assert!(has_dictionary(&rare), "hardly any values");
     let large = of(&mut |_| Some(random.below(15_000) as i64 * 4 + i64::MIN));
     assert!(has_dictionary(&large), "thousands of entries, at the start of the range");
@@ -325,4 +325,44 @@ fn narrow_integers_have_dictionaries_where_deltas_are_not_smaller() {
     assert!(!has_dictionary(&wide), "few values, but too far from each other for a table");
     let all = of(&mut |_| Some(random.below(1 << 16) as i64));
     assert!(!has_dictionary(&all), "hardly any value comes again");
+}
+
+#[test]
+fn a_table_becomes_files_without_a_lake() {
+    let table = Arc::new(table(0, &["zhost", "b"], &FIELDS));
+    let fewer = Arc::new(Table { fields: table.fields.iter().take(2).cloned().collect(), ..(*table).clone() });
+    let budget = Budget::new(1 << 30);
+    let row = |time: i64, value: i64| Row {
+        tags: BTreeMap::from([(0, "a".to_owned())]),
+        time,
+        fields: BTreeMap::from([(1, Value::Integer(value))]),
+    };
+    let day = 86_400_000_000_000;
+    let first = vec![(1, vec![row(5, 1), row(day, 2)])];
+    let second = vec![(2, vec![row(5, 3), row(6, 4)])];
+    let parts = || {
+        vec![
+            sealed(&fewer, seal(&fewer, &first, false), &budget),
+            sealed(&table, seal(&table, &second, false), &budget),
+        ]
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_owned();
+    let to = crate::lake::Destination { root, node: *b"\0\0\0\0\0\0\0\x07", epoch: 9, files: INDEXED };
+    let files = crate::lake::write_table(parts(), &to, &budget).unwrap();
+    assert_eq!(budget.total(), 0, "all memory is given back");
+    let rows: Vec<u64> = files.iter().map(|file| file.rows).collect();
+    assert_eq!(rows, [2, 1], "the point that came twice is there once");
+    let name = "0000000000009-0000-0000000000000007.parquet";
+    for (file, day) in files.iter().zip(["day=1970-01-01", "day=1970-01-02"]) {
+        assert!(file.path.starts_with(folder.path().join("lake")) && file.path.ends_with(format!("{day}/{name}")));
+        assert_eq!(file.bytes, std::fs::metadata(&file.path).unwrap().len());
+        assert!(builder(&file.path).metadata().page_index_for_row_group(0).column_index(0).is_some());
+    }
+    let found = read(&files[0].path, &table);
+    let values: Vec<&Value> = found.iter().map(|(_, fields)| &fields[&1]).collect();
+    assert_eq!(values, [&Value::Integer(3), &Value::Integer(4)], "the later request wins");
+    let again = crate::lake::write_table(parts(), &to, &budget).unwrap_err();
+    assert!(again.to_string().contains(name), "{again}");
+    assert_eq!(read(&files[0].path, &table).len(), 2, "a file that is there stays");
 }
