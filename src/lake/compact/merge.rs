@@ -136,7 +136,9 @@ fn merge_into(
             writer.append(&slice.parts, &slice.sorted, bytes_to_encode(&slice.sorted)).map_err(fail)?;
             drop(slice);
             match slices.next(goes_on)? {
-                Some(following) if writer.bytes() < task.limits.file_bytes => slice = following,
+                Some(following) if writer.bytes() < task.limits.file_bytes && writer.held() < task.limits.bytes / 4 => {
+                    slice = following;
+                }
                 following => break following,
             }
         };

@@ -229,7 +229,7 @@ fn files_that_do_not_fit_into_memory_together_are_left_for_later_by_whole_epochs
     let mix = Mix { rows: 400, series: 60, times: 1_000_000, absent: 20, wide: true };
     let day = random_day(5, 9, &mix);
     let mut sizes = Vec::new();
-    for kib in [1, 100, 200, 400, 800, 1_600, 3_200] {
+    for kib in [1, 100, 200, 400, 800, 1_600, 3_200, 6_400, 25_600] {
         let limits = Limits { bytes: kib << 10, ..limits(1_000, 100, 1 << 30) };
         match day.merge(limits) {
             Ok(merged) => {
@@ -348,6 +348,9 @@ fn wide_tables_and_long_strings_are_merged_in_bounded_memory() {
     };
     let merged = merge(&day.task(limits, &budget), aside, &mut goes_on).unwrap();
     day.check(&merged, "wide");
+    // In several batches of each file, and several slices.
+    let merged = merge(&day.task(Limits { slice_rows: 150, batch_rows: 25, ..limits }, &budget), aside, &mut || true);
+    day.check(&merged.unwrap(), "wide, in batches");
     assert!(most.get() < 256 << 20, "{}", most.get());
 
     let mut day = Day::new();
