@@ -55,7 +55,7 @@ pub(super) struct Input {
     day: i64,
     layout: Layout,
     columns: Columns,
-    /// Bytes of metadata and pages, about.
+    /// Bytes of metadata, and of what reads columns, about.
     bytes: usize,
     /// Rows that the footer promises and that have not come.
     left: u64,
@@ -99,8 +99,9 @@ pub(super) struct Opened {
     layout: Layout,
     /// The columns that are read.
     used: Vec<usize>,
-    /// Bytes of metadata and pages, about.
+    /// Bytes of metadata, and of what reads columns, about: for as long as the file is open, and while a batch is read.
     pub bytes: usize,
+    pub reading_bytes: usize,
     /// Bytes of a row in memory, on average.
     row_bytes: usize,
     day: i64,
@@ -153,14 +154,17 @@ impl Opened {
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(&parquet), options().with_schema(Arc::new(schema)))
             .map_err(|error| unreadable(&error))?;
         let group = |used: &[usize]| pages_bytes(&parquet, used) + used.len() * COLUMN_BYTES;
-        let bytes = bytes_to_open(path)? + used.chunks(GROUP_COLUMNS).map(group).max().unwrap_or(0);
+        let reading = used.chunks(GROUP_COLUMNS).map(group).max().unwrap_or(0);
+        let (bytes, reading_bytes) = if used.len() > GROUP_COLUMNS { (0, reading) } else { (reading, 0) };
+        let bytes = bytes_to_open(path)? + bytes;
         let row_bytes = row_bytes(&parquet, &used, &layout);
-        Ok(Self { path: path.to_owned(), file, metadata, layout, used, bytes, row_bytes, day: partition.day })
+        let (path, day) = (path.to_owned(), partition.day);
+        Ok(Self { path, file, metadata, layout, used, bytes, reading_bytes, row_bytes, day })
     }
 
     /// Begins to read, in batches of so many rows at most, and of about so many bytes.
     pub fn read(self, rows_max: usize, bytes_max: usize) -> Result<Input, MergeError> {
-        let Self { path, file, metadata, layout, used, bytes, row_bytes, day } = self;
+        let Self { path, file, metadata, layout, used, bytes, row_bytes, day, .. } = self;
         let rows = (bytes_max / row_bytes.max(1)).clamp(1, rows_max);
         let left = metadata.metadata().file_metadata().num_rows() as u64;
         let columns = Columns::new(file, metadata, &used, rows);
