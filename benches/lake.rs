@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use ringest::budget::Budget;
 use ringest::catalog::Catalog;
-use ringest::lake::{self, FileOptions, Lake, Options, Part};
+use ringest::lake::{self, Lake, Options, Part};
 use ringest::line::{self, Kernel, Outcome, Padded, Precision};
 use ringest::metrics::Metrics;
 use ringest::table::{Rules, SealedTable, Tables, Unlogged};

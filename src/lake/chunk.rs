@@ -191,6 +191,11 @@ impl<'a> ChunkWriter<'a> {
         self.file.bytes_written() + self.footer.bytes() / PACKED
     }
 
+    /// Bytes of metadata in memory.
+    pub fn held(&self) -> usize {
+        self.footer.bytes()
+    }
+
     pub fn end_row_group(&mut self, rows: usize) -> io::Result<()> {
         self.footer.end_row_group(rows)?;
         self.account(self.packed.capacity());

@@ -140,6 +140,11 @@ impl<'a> FileWriter<'a> {
         self.chunks.bytes()
     }
 
+    /// Bytes of memory that the file takes until it is finished: its metadata.
+    pub fn held(&self) -> usize {
+        self.chunks.held()
+    }
+
     /// Writes the footer; nothing is synced.
     pub fn finish(self, origin: &Origin) -> io::Result<File> {
         self.chunks.finish(CREATED_BY, &pairs(self.table, origin))

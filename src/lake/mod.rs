@@ -3,7 +3,7 @@
 //! Shards hand over their parts ([`Lake::submit`]); an epoch whose parts are complete is split by table and day, each
 //! (table, day) is sorted and encoded by one of the lake's threads into a file aside, and the files of the whole epoch
 //! become visible and durable together (`publish`). Epochs are committed in order. What cannot be written stays in memory
-//! and is tried again.
+//! and is tried again. What is committed is merged into larger files later (`compact`).
 
 mod checkpoint;
 mod chunk;

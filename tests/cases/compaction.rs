@@ -116,12 +116,23 @@ fn a_node_merges_by_itself_beside_writes_and_flushes() {
         assert!(Instant::now() < give_up, "{} files", files(node.data_dir()));
         std::thread::sleep(Duration::from_millis(20));
     }
+    assert_eq!(nice(&node, "lake-compact"), Some(10));
     let dir = node.stop();
     let alone = Node::start(&[]);
     write(&alone, 0, 60);
     assert_eq!(points(dir.path()), points(alone.data_dir()));
     alone.stop();
     assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+}
+
+/// How much a thread of the node gives way to others.
+fn nice(node: &Node, thread: &str) -> Option<i32> {
+    fs::read_dir(format!("/proc/{}/task", node.pid())).unwrap().find_map(|task| {
+        let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+        let (head, rest) = stat.rsplit_once(')')?;
+        // The 19th word; the name is the second.
+        head.ends_with(&format!("({thread}")).then(|| rest.split_whitespace().nth(16).unwrap().parse().unwrap())
+    })
 }
 
 /// A kill at any moment of a compaction, and flushes meanwhile: nothing is lost, and nothing stays twice.

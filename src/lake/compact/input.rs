@@ -6,11 +6,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchReader, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit, TimestampMicrosecondType};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelector,
 };
 use parquet::basic::Type as Physical;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
@@ -24,8 +25,11 @@ use super::merge::MergeError;
 
 /// What metadata takes in memory, for a byte of a file's footer.
 const METADATA_FACTOR: usize = 8;
-/// What the reader of a column takes, pages aside.
-const COLUMN_BYTES: usize = 2 << 10;
+/// What the reader of a column takes, pages aside. Measured: 25 KB.
+const COLUMN_BYTES: usize = 24 << 10;
+/// Columns that are read side by side. A file with more is read in groups of so many, one group after the other for each batch, so that a
+/// table of thousands of columns needs no reader for each of them in each file.
+const GROUP_COLUMNS: usize = 256;
 /// Rows of a data page, at most; and bytes of a page of strings, about, with the longest string that a point may have.
 const PAGE_ROWS: u64 = 64 << 10;
 const STRING_PAGE_BYTES: u64 = 2 << 20;
@@ -50,8 +54,8 @@ pub(super) struct Input {
     path: PathBuf,
     day: i64,
     layout: Layout,
-    reader: ParquetRecordBatchReader,
-    /// Bytes of metadata and pages, about.
+    columns: Columns,
+    /// Bytes of metadata, and of what reads columns, about.
     bytes: usize,
     /// Rows that the footer promises and that have not come.
     left: u64,
@@ -93,9 +97,11 @@ pub(super) struct Opened {
     file: File,
     metadata: ArrowReaderMetadata,
     layout: Layout,
-    mask: ProjectionMask,
-    /// Bytes of metadata and pages, about.
+    /// The columns that are read.
+    used: Vec<usize>,
+    /// Bytes of metadata, and of what reads columns, about: for as long as the file is open, and while a batch is read.
     pub bytes: usize,
+    pub reading_bytes: usize,
     /// Bytes of a row in memory, on average.
     row_bytes: usize,
     day: i64,
@@ -161,22 +167,81 @@ impl Opened {
         let layout = Layout::new(&schema, &used, partition.table);
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(&parquet), options().with_schema(Arc::new(schema)))
             .map_err(|error| unreadable(&error))?;
-        let mask = ProjectionMask::leaves(parquet.file_metadata().schema_descr(), used.iter().copied());
-        let pages = pages_bytes(&parquet, &used);
-        let bytes = bytes_to_open(path)? + pages + used.len() * COLUMN_BYTES;
+        let group = |used: &[usize]| pages_bytes(&parquet, used) + used.len() * COLUMN_BYTES;
+        let reading = used.chunks(GROUP_COLUMNS).map(group).max().unwrap_or(0);
+        let (bytes, reading_bytes) = if used.len() > GROUP_COLUMNS { (0, reading) } else { (reading, 0) };
+        let bytes = bytes_to_open(path)? + bytes;
         let row_bytes = row_bytes(&parquet, &used, &layout);
-        Ok(Self { path: path.to_owned(), file, metadata, layout, mask, bytes, row_bytes, day: partition.day })
+        let (path, day) = (path.to_owned(), partition.day);
+        Ok(Self { path, file, metadata, layout, used, bytes, reading_bytes, row_bytes, day })
     }
 
     /// Begins to read, in batches of so many rows at most, and of about so many bytes.
     pub fn read(self, rows_max: usize, bytes_max: usize) -> Result<Input, MergeError> {
-        let Self { path, file, metadata, layout, mask, bytes, row_bytes, day } = self;
+        let Self { path, file, metadata, layout, used, bytes, row_bytes, day, .. } = self;
         let rows = (bytes_max / row_bytes.max(1)).clamp(1, rows_max);
         let left = metadata.metadata().file_metadata().num_rows() as u64;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
-        let reader = reader.with_projection(mask).with_batch_size(rows).build();
-        let reader = reader.map_err(|error| MergeError::input(&path, format!("cannot be read: {error}")))?;
-        Ok(Input { path, day, layout, reader, bytes, left, last: None, batch: None })
+        let columns = Columns::new(file, metadata, &used, rows);
+        let columns = columns.map_err(|error| MergeError::input(&path, format!("cannot be read: {error}")))?;
+        Ok(Input { path, day, layout, columns, bytes, left, last: None, batch: None })
+    }
+}
+
+/// The columns of a file, batch by batch.
+enum Columns {
+    /// All side by side.
+    Stream(ParquetRecordBatchReader),
+    Groups {
+        file: File,
+        metadata: ArrowReaderMetadata,
+        groups: Vec<ProjectionMask>,
+        /// Rows of a batch, and the first row of the next.
+        rows: usize,
+        next: usize,
+    },
+}
+
+impl Columns {
+    fn new(file: File, metadata: ArrowReaderMetadata, used: &[usize], rows: usize) -> io::Result<Self> {
+        let schema = metadata.metadata().file_metadata().schema_descr_ptr();
+        let masks = used.chunks(GROUP_COLUMNS).map(|used| ProjectionMask::leaves(&schema, used.iter().copied()));
+        let groups: Vec<ProjectionMask> = masks.collect();
+        if let [mask] = &groups[..] {
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+            let reader = reader.with_projection(mask.clone()).with_batch_size(rows).build();
+            return Ok(Self::Stream(reader.map_err(io::Error::other)?));
+        }
+        Ok(Self::Groups { file, metadata, groups, rows, next: 0 })
+    }
+
+    /// The next rows, column by column; `None` behind the last.
+    fn next(&mut self) -> io::Result<Option<Vec<ArrayRef>>> {
+        let Self::Groups { file, metadata, groups, rows, next } = self else {
+            let Self::Stream(reader) = self else { return Ok(None) };
+            let records = reader.next().transpose().map_err(io::Error::other)?;
+            return Ok(records.map(|records| records.columns().to_vec()));
+        };
+        let total = metadata.metadata().file_metadata().num_rows() as usize;
+        let count = (*rows).min(total.saturating_sub(*next));
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut columns = Vec::new();
+        for mask in groups {
+            let selection = vec![RowSelector::skip(*next), RowSelector::select(count)];
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata.clone());
+            let reader = reader.with_projection(mask.clone()).with_row_selection(selection.into());
+            let mut reader = reader.with_batch_size(count).build().map_err(io::Error::other)?;
+            let schema = reader.schema();
+            let parts = reader.by_ref().collect::<Result<Vec<RecordBatch>, _>>().map_err(io::Error::other)?;
+            let records = concat_batches(&schema, &parts).map_err(io::Error::other)?;
+            if records.num_rows() != count {
+                return Err(io::Error::other(format!("{} of {count} rows have come", records.num_rows())));
+            }
+            columns.extend_from_slice(records.columns());
+        }
+        *next += count;
+        Ok(Some(columns))
     }
 }
 
@@ -324,12 +389,12 @@ impl Input {
         }
         self.batch = None;
         let loaded = loop {
-            match self.reader.next() {
-                Some(Ok(records)) if records.num_rows() == 0 => {}
-                Some(Ok(records)) => break Batch::new(&records, &self.layout),
-                Some(Err(error)) => break Err(format!("cannot be read: {error}")),
-                None if self.left > 0 => break Err(format!("ends with {} rows missing", self.left)),
-                None => return Ok(false),
+            match self.columns.next() {
+                Ok(Some(columns)) if columns[0].is_empty() => {}
+                Ok(Some(columns)) => break Batch::new(&columns, &self.layout),
+                Err(error) => break Err(format!("cannot be read: {error}")),
+                Ok(None) if self.left > 0 => break Err(format!("ends with {} rows missing", self.left)),
+                Ok(None) => return Ok(false),
             }
         };
         let batch = loaded.and_then(|batch| self.check(&batch).map(|()| batch));
@@ -364,20 +429,20 @@ impl Tag {
 }
 
 impl Batch {
-    fn new(records: &RecordBatch, layout: &Layout) -> Result<Self, String> {
-        let micros = records.column(0).as_primitive::<TimestampMicrosecondType>().values();
-        let rest = records.column(1).as_primitive::<Int32Type>().values();
+    fn new(columns: &[ArrayRef], layout: &Layout) -> Result<Self, String> {
+        let micros = columns[0].as_primitive::<TimestampMicrosecondType>().values();
+        let rest = columns[1].as_primitive::<Int32Type>().values();
         if rest.iter().any(|rest| !(0..1000).contains(rest)) {
             return Err("has a time_ns_rem beyond 0..999".to_owned());
         }
         // The first microsecond of time lies below the first nanosecond.
         let time = |(micros, rest): (&i64, &i32)| micros.wrapping_mul(1000).wrapping_add(i64::from(*rest));
-        let tags = layout.tags.iter().map(|at| at.map(|at| Tag::new(records.column(at))).transpose());
-        let fields = layout.fields.iter().map(|(ordinal, at)| (*ordinal, Arc::clone(records.column(*at))));
+        let tags = layout.tags.iter().map(|at| at.map(|at| Tag::new(&columns[at])).transpose());
+        let fields = layout.fields.iter().map(|(ordinal, at)| (*ordinal, Arc::clone(&columns[*at])));
         let fields: Vec<(u32, ArrayRef)> = fields.filter(|(_, values)| values.null_count() < values.len()).collect();
         let tags = tags.collect::<Result<Vec<Option<Tag>>, String>>()?;
         let held = fields.iter().map(|(_, values)| values.get_buffer_memory_size()).sum::<usize>();
-        let bytes = held + records.num_rows() * (8 + 4 * tags.iter().flatten().count());
+        let bytes = held + micros.len() * (8 + 4 * tags.iter().flatten().count());
         Ok(Self { time: micros.iter().zip(rest).map(time).collect(), tags, fields, next: 0, bytes })
     }
 

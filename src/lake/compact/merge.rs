@@ -139,7 +139,9 @@ fn merge_into(
             writer.append(&slice.parts, &slice.sorted, bytes_to_encode(&slice.sorted)).map_err(fail)?;
             drop(slice);
             match slices.next(goes_on)? {
-                Some(following) if writer.bytes() < task.limits.file_bytes => slice = following,
+                Some(following) if writer.bytes() < task.limits.file_bytes && writer.held() < task.limits.bytes / 4 => {
+                    slice = following;
+                }
                 following => break following,
             }
         };
@@ -170,6 +172,8 @@ struct Slices<'a> {
     builders: Vec<Builder>,
     /// Of inputs and builders.
     memory: Reservation,
+    /// Of the input that reads.
+    reading_bytes: usize,
     /// Taken so far.
     rows: u64,
 }
@@ -180,16 +184,20 @@ impl<'a> Slices<'a> {
         let Limits { bytes, slice_rows, batch_rows, .. } = task.limits;
         let mut memory = Reservation::new(task.budget, Consumer::Compaction);
         let mut inputs: Vec<Input> = Vec::new();
+        let mut reading_bytes = 0;
         // Half of the rows of a slice are loaded at most, in half of the memory that inputs have.
         let rows_max = (slice_rows / 2 / task.sources.len().max(1)).clamp(1, batch_rows);
         let batch_bytes = bytes / 4 / task.sources.len().max(1);
         for (index, source) in task.sources.iter().enumerate() {
-            if memory.bytes() + bytes_to_open(&source.path)? <= bytes / 2 {
+            let held: usize = inputs.iter().map(Input::bytes).sum();
+            if held + bytes_to_open(&source.path)? <= bytes / 2 {
                 let opened = Opened::new(&source.path, &source.name, task.partition)?;
-                if memory.bytes() + opened.bytes <= bytes / 2 {
+                // One input reads at a time.
+                reading_bytes = opened.reading_bytes.max(reading_bytes);
+                if held + opened.bytes + reading_bytes <= bytes / 2 {
                     let mut input = opened.read(rows_max, batch_bytes)?;
+                    memory.set(held + input.bytes() + reading_bytes);
                     input.fill()?;
-                    memory.set(memory.bytes() + input.bytes());
                     inputs.push(input);
                     continue;
                 }
@@ -204,7 +212,7 @@ impl<'a> Slices<'a> {
             return Err(MergeError::Memory { path, bytes });
         }
         let builders = inputs.iter().map(|_| Builder::new(task.partition.table)).collect();
-        Ok(Self { task, inputs, builders, memory, rows: 0 })
+        Ok(Self { task, inputs, builders, memory, reading_bytes, rows: 0 })
     }
 
     /// The next slice; `None` behind the last.
@@ -218,7 +226,7 @@ impl<'a> Slices<'a> {
             let waiting: usize = self.builders.iter().map(Builder::rows).sum();
             let coming: usize = counts.iter().sum();
             let held: usize = self.builders.iter().map(Builder::bytes).sum();
-            self.memory.set(self.inputs.iter().map(Input::bytes).sum::<usize>() + held);
+            self.memory.set(self.inputs.iter().map(Input::bytes).sum::<usize>() + self.reading_bytes + held);
             if waiting > 0 && (coming == 0 || waiting + coming > slice_rows || held > bytes / 4) {
                 return Ok(Some(self.cut(held)));
             }

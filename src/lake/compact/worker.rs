@@ -1,7 +1,7 @@
 //! The thread that compacts: after commits it looks at the partitions that were written to, and at those whose day has closed meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 
 use super::super::coordinator::Backlog;
 use super::super::inventory::Inventory;
-use super::super::partition::day_in;
+use super::super::partition::{FileName, day_in};
 use super::plan::{self, Sized, Wish};
 use super::run::{Exchange, RunError};
-use super::{Clock, Compacted, Extent};
+use super::{Clock, Compacted, Extent, Step};
 use crate::budget::Budget;
 use crate::metrics::Metrics;
 
@@ -144,6 +144,12 @@ impl Worker {
             }
             if let Err(error) = self.partition(&folder, extent, &mut compacted) {
                 failures.extend(self.failed(&folder, &error));
+                if matches!(error, RunError::Busy(_)) {
+                    // So it is for the others.
+                    let due = self.around.clock.now_ms() + BUSY_MS;
+                    self.due.extend(folders.into_iter().map(|folder| (folder, due)));
+                    break;
+                }
             }
             // Whoever asks for more is not kept waiting; what is left is looked at soon.
             if extent == Extent::Due && !self.orders.is_empty() {
@@ -204,47 +210,41 @@ impl Worker {
     fn partition(&mut self, folder: &str, extent: Extent, compacted: &mut Compacted) -> Result<(), RunError> {
         let now = self.around.clock.now_ms();
         self.due.remove(folder);
-        let day = day_in(folder)
-            .filter(|_| extent == Extent::All || self.failed.get(folder).is_none_or(|until| *until <= now));
-        let Some(day) = day else {
-            if let Some(until) = self.failed.get(folder) {
-                self.due.insert(folder.into(), *until);
-            }
+        let Some(day) = day_in(folder) else { return Ok(()) };
+        if let Some(until) = self.failed.get(folder).filter(|until| extent == Extent::Due && **until > now) {
+            self.due.insert(folder.into(), *until);
             return Ok(());
-        };
+        }
         self.failed.remove(folder);
-        let (mut merges, mut from) = (0, None);
+        let (mut merges, mut rest_from) = (0, None);
         loop {
             let files = self.sized(folder)?;
             let (wish, due) = match extent {
                 Extent::All => (Wish::All, None),
                 Extent::Due => wish(&files, day, now),
             };
-            // What did not fit into memory with the files before it comes next, without them: they are not rewritten each time.
-            let rest = from.take().map_or(0, |from| files.partition_point(|file| file.name < from));
-            let next = plan::next(&files[rest..], wish).map(|range| range.start + rest..range.end + rest);
-            let Some(range) = next.or_else(|| plan::next(&files, wish)) else {
+            let next = next_range(&files, wish, rest_from);
+            let step = next.map(|range| self.step(folder, day, &files[range], compacted)).transpose()?;
+            // Where they became no fewer, the same would be tried for ever.
+            let Some(step) = step.filter(|step| step.files_after < step.files_before) else {
                 self.rest(folder, &files, due.filter(|_| self.around.auto));
                 compacted.partitions += u64::from(merges > 0);
                 return Ok(());
             };
-            // What was merged before is not to stand beside its result for as long as a large merge takes.
-            let bytes: u64 = files[range.clone()].iter().map(|file| file.bytes).sum();
-            if compacted.merges > 0 && bytes > QUICK_BYTES {
-                self.exchange.sweep();
-            }
-            let around = &self.around;
-            let step = self.exchange.run(folder, day, &files[range], &mut || goes_on(around))?;
             merges += 1;
-            from = step.rest_from;
-            compacted.add(&step);
-            if step.files_after >= step.files_before {
-                // As few as there can be: without this, the same would be tried for ever.
-                self.rest(folder, &files, None);
-                compacted.partitions += 1;
-                return Ok(());
-            }
+            rest_from = step.rest_from;
         }
+    }
+
+    fn step(&self, folder: &str, day: i64, files: &[Sized], compacted: &mut Compacted) -> Result<Step, RunError> {
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        // What was merged before is not to stand beside its result for as long as a large merge takes.
+        if compacted.merges > 0 && bytes > QUICK_BYTES {
+            self.exchange.sweep();
+        }
+        let step = self.exchange.run(folder, day, files, &mut || goes_on(&self.around))?;
+        compacted.add(&step);
+        Ok(step)
     }
 
     /// Nothing is to do in a folder before `due`.
@@ -272,6 +272,13 @@ impl Worker {
         }
         Ok(files)
     }
+}
+
+/// What to merge next. What did not fit into memory with the files before it comes first, without them: these are not rewritten each time.
+fn next_range(files: &[Sized], wish: Wish, rest_from: Option<FileName>) -> Option<Range<usize>> {
+    let rest = rest_from.map_or(0, |from| files.partition_point(|file| file.name < from));
+    let next = plan::next(&files[rest..], wish).map(|range| range.start + rest..range.end + rest);
+    next.or_else(|| plan::next(files, wish))
 }
 
 /// What is wanted of a partition now, and when to look again although nothing comes for it.
@@ -318,9 +325,7 @@ impl Handle {
         let (alive, ended) = bounded(0);
         (Self { orders, stop: Arc::default(), ended }, inbox, alive)
     }
-}
 
-impl Handle {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         // Has the thread look at it.

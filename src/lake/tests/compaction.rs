@@ -152,7 +152,7 @@ fn merged_files_hold_what_the_model_says() {
 fn merged_files_have_many_row_groups_and_say_what_they_are() {
     let mix = Mix { rows: 30_000, series: 70, times: 5_000_000, absent: 20, wide: false };
     let day = random_day(77, 4, &mix);
-    let merged = day.merge(limits(9_000, 500, 40 << 10)).unwrap();
+    let merged = day.merge(limits(1_500, 200, 60 << 10)).unwrap();
     day.check(&merged, "many rows");
     assert!(merged.files.len() > 1, "{:?}", merged.files);
     for (path, _) in &merged.files {
@@ -167,13 +167,29 @@ fn merged_files_have_many_row_groups_and_say_what_they_are() {
         assert_eq!((pairs["ringest.epoch"], pairs["ringest.first_epoch"]), ("103", "100"));
         assert_eq!(pairs["ringest.tags"], r#"["b","region","zhost"]"#);
     }
-    // What was merged is merged again, with files behind it.
-    let mut again = Day::new();
-    let compacted = FileName { n: 9, first_epoch: 100, ..name(103, 0) };
-    let rows = day.written.iter().flat_map(|(_, rows)| rows.iter().cloned()).collect();
-    again.add(compacted, rows, 3, FIELDS.len());
-    again.add(name(104, 0), day.written[0].1.clone(), 1, 2);
-    again.check(&again.merge(limits(50_000, 1_000, 1 << 30)).unwrap(), "merged again");
+    assert!(metadata(&merged.files[0].0).num_row_groups() > 1);
+    // What was merged is merged again, over the ends of its row groups, with a file behind it.
+    let mut again = Day { sources: Vec::new(), ..random_day(78, 1, &mix) };
+    let rows: Vec<(u64, Vec<Row>)> = day.written.clone();
+    let later = again.written.remove(0).1;
+    for ((path, _), n) in merged.files.iter().zip(1..) {
+        let name = FileName { n, first_epoch: 100, ..name(103, 0) };
+        again.sources.push(Source { path: path.clone(), name });
+    }
+    let files = again.sources.len();
+    again.add(name(104, 0), later, 1, 2);
+    let remerged = again.merge(limits(20_000, 3_000, 1 << 30)).unwrap();
+    assert_eq!((remerged.sources, remerged.files.len()), (files + 1, 1));
+    let later = (rows.len() as u64, again.written.remove(0).1);
+    let expected = model(&again.table, &[rows.into_iter().chain([later]).collect()]);
+    let found = read(&remerged.files[0].0, &again.table);
+    assert_eq!(found.len(), expected.len());
+    assert!(
+        found
+            .iter()
+            .zip(&expected)
+            .all(|(found, expected)| (&found.0, bits(&found.1)) == (expected.0, bits(expected.1)))
+    );
 }
 
 #[test]
@@ -219,7 +235,7 @@ fn files_that_do_not_fit_into_memory_together_are_left_for_later_by_whole_epochs
     let mix = Mix { rows: 400, series: 60, times: 1_000_000, absent: 20, wide: true };
     let day = random_day(5, 9, &mix);
     let mut sizes = Vec::new();
-    for kib in [1, 100, 200, 400, 800, 1_600, 3_200] {
+    for kib in [1, 100, 200, 400, 800, 1_600, 3_200, 6_400, 25_600] {
         let limits = Limits { bytes: kib << 10, ..limits(1_000, 100, 1 << 30) };
         match day.merge(limits) {
             Ok(merged) => {
@@ -338,6 +354,9 @@ fn wide_tables_and_long_strings_are_merged_in_bounded_memory() {
     };
     let merged = merge(&day.task(limits, &budget), aside, &mut goes_on).unwrap();
     day.check(&merged, "wide");
+    // In several batches of each file, and several slices.
+    let merged = merge(&day.task(Limits { slice_rows: 150, batch_rows: 25, ..limits }, &budget), aside, &mut || true);
+    day.check(&merged.unwrap(), "wide, in batches");
     assert!(most.get() < 256 << 20, "{}", most.get());
 
     let mut day = Day::new();

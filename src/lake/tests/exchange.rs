@@ -183,6 +183,9 @@ fn a_partition_that_cannot_be_merged_is_reported_and_left_for_an_hour_and_others
     );
     assert_eq!(timed.files(), [5, 1]);
     timed.publish(5);
+    // It has ten files by now.
+    assert_eq!((timed.compact(Extent::Due), timed.files()), (Compacted::default(), [10, 6]));
+    assert_eq!(timed.home.metrics.compaction_failures.get(), 1, "it is not tried again");
     fs::write(timed.home.path(&spoilt), whole).unwrap();
     timed.now.store(25 * HOUR, Ordering::SeqCst);
     timed.compact(Extent::All);

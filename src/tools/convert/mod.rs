@@ -301,7 +301,13 @@ fn open(options: &Options, threads: usize, budget: &Arc<Budget>) -> Result<Outpu
     let (metrics_of_lake, budget) = (Arc::clone(&metrics), Arc::clone(budget));
     let lake = Lake::start(inspected, lake_options, Arc::clone(&catalog), metrics_of_lake, budget, on_commit)?;
     let (floor, progress) = (lake.epoch_floor(), lake.progress());
-    Ok(Output { _data_dir: Some(data_dir), catalog, metrics, target: Target::Lake { lake: Box::new(lake), progress }, floor })
+    Ok(Output {
+        _data_dir: Some(data_dir),
+        catalog,
+        metrics,
+        target: Target::Lake { lake: Box::new(lake), progress },
+        floor,
+    })
 }
 
 fn line_options(options: &Options, now: Duration) -> line::Options {
