@@ -181,38 +181,44 @@ struct Slices<'a> {
 impl<'a> Slices<'a> {
     /// Opens as many of the sources as fit into memory together; files of one epoch are not parted.
     fn open(task: &'a Task<'a>) -> Result<Self, MergeError> {
-        let Limits { bytes, slice_rows, batch_rows, .. } = task.limits;
-        let mut memory = Reservation::new(task.budget, Consumer::Compaction);
-        let mut inputs: Vec<Input> = Vec::new();
-        let mut reading_bytes = 0;
-        // Half of the rows of a slice are loaded at most, in half of the memory that inputs have.
-        let rows_max = (slice_rows / 2 / task.sources.len().max(1)).clamp(1, batch_rows);
-        let batch_bytes = bytes / 4 / task.sources.len().max(1);
+        let memory = Reservation::new(task.budget, Consumer::Compaction);
+        let mut slices = Self { task, inputs: Vec::new(), builders: Vec::new(), memory, reading_bytes: 0, rows: 0 };
         for (index, source) in task.sources.iter().enumerate() {
-            let held: usize = inputs.iter().map(Input::bytes).sum();
-            if held + bytes_to_open(&source.path)? <= bytes / 2 {
-                let opened = Opened::new(&source.path, &source.name, task.partition)?;
-                // One input reads at a time.
-                reading_bytes = opened.reading_bytes.max(reading_bytes);
-                if held + opened.bytes + reading_bytes <= bytes / 2 {
-                    let mut input = opened.read(rows_max, batch_bytes)?;
-                    memory.set(held + input.bytes() + reading_bytes);
-                    input.fill()?;
-                    inputs.push(input);
-                    continue;
-                }
+            if !slices.admit(source)? {
+                let epoch = source.name.epoch;
+                let before = task.sources[..index].iter().take_while(|source| source.name.epoch != epoch);
+                slices.inputs.truncate(before.count());
+                break;
             }
-            let epoch = source.name.epoch;
-            let first_of_epoch = task.sources[..index].iter().take_while(|source| source.name.epoch != epoch).count();
-            inputs.truncate(first_of_epoch);
-            break;
         }
-        if inputs.len() < 2.min(task.sources.len()) {
-            let path = task.sources[inputs.len()].path.clone();
-            return Err(MergeError::Memory { path, bytes });
+        if slices.inputs.len() < 2.min(task.sources.len()) {
+            let path = task.sources[slices.inputs.len()].path.clone();
+            return Err(MergeError::Memory { path, bytes: task.limits.bytes });
         }
-        let builders = inputs.iter().map(|_| Builder::new(task.partition.table)).collect();
-        Ok(Self { task, inputs, builders, memory, reading_bytes, rows: 0 })
+        slices.builders.extend(slices.inputs.iter().map(|_| Builder::new(task.partition.table)));
+        Ok(slices)
+    }
+
+    /// Opens a source and loads its first rows, if there is room for it in the half of the memory that inputs have.
+    fn admit(&mut self, source: &Source) -> Result<bool, MergeError> {
+        let Task { partition, sources, limits, .. } = self.task;
+        let held: usize = self.inputs.iter().map(Input::bytes).sum();
+        if held + bytes_to_open(&source.path)? > limits.bytes / 2 {
+            return Ok(false);
+        }
+        let opened = Opened::new(&source.path, &source.name, *partition)?;
+        // One input reads at a time.
+        self.reading_bytes = opened.reading_bytes.max(self.reading_bytes);
+        if held + opened.bytes + self.reading_bytes > limits.bytes / 2 {
+            return Ok(false);
+        }
+        // Half of the rows of a slice are loaded at most, in half of the memory that inputs have.
+        let rows_max = (limits.slice_rows / 2 / sources.len().max(1)).clamp(1, limits.batch_rows);
+        let mut input = opened.read(rows_max, limits.bytes / 4 / sources.len().max(1))?;
+        self.memory.set(held + input.bytes() + self.reading_bytes);
+        input.fill()?;
+        self.inputs.push(input);
+        Ok(true)
     }
 
     /// The next slice; `None` behind the last.
