@@ -518,6 +518,7 @@ mod tests {
             Refusal::Forgotten { reason: "begin anew".into() },
             Refusal::Untold { reason: "it broke".into() },
             Refusal::Publish { reason: "it broke".into() },
+            Refusal::Compaction { reason: "it broke".into() },
         ];
         refusals.extend(http.map(Refusal::Http));
         refusals.extend(gzip.map(Refusal::Gzip));
