@@ -2,7 +2,8 @@
 and after its files are merged.
 
     python scripts/load_check.py BINARY INPUT...     INPUT: a file (.lp, .lp.gz), cpu, devops or iot (made by `BINARY generate`), edge, life
-                                                     (columns born later, late data: a flush after each body) or groups (several row groups)
+                                                     (columns born later, late data: a flush after each body), groups (several row
+                                                     groups) or wide (5 000 fields with names in many scripts)
 
 Then DuckDB, Polars, pyarrow, pandas and DataFusion read every table, and must see every value; of groups they may read only what they need.
 Prints what the server needed: lines per CPU-second and peak resident memory. --floor fails the check when the first is lower.
@@ -92,6 +93,9 @@ grown,host=a f=3,i=-9223372036854775808i {DAY_1}
 """,
 ]
 GROUP_ROWS = 256 * 1024
+# Letters of several scripts, right to left and beyond 16 bits too; each is a part of field names.
+SCRIPTS = ["temperature", "größe", "температура", "温度", "درجة", "טמפ", "तापमान", "온도", "🌡", "A.B-c_d", "с пробелом", "quote'd", 'dou"ble', "semi;colon", "per%cent"]
+WIDE_FIELDS = 5_000
 
 
 @dataclasses.dataclass
@@ -112,6 +116,14 @@ def groups_body():
     return "\n".join(rows).encode()
 
 
+def wide_body():
+    """A table of 5 000 fields, each line another 125 of them, every second field a double."""
+    names = [f"{SCRIPTS[field % len(SCRIPTS)]}{field}".replace(" ", "\\ ") for field in range(WIDE_FIELDS)]
+    fields = [f"{name}={index}" + ("i" if index % 2 else ".5") for index, name in enumerate(names)]
+    rows = [f"wide,host=h{row % 3} {','.join(fields[row % 40::40])} {DAY_1 + row}" for row in range(80)]
+    return "\n".join(rows).encode()
+
+
 def read_bytes(name, binary, lines):
     if name == "edge":
         return EDGE
@@ -119,6 +131,8 @@ def read_bytes(name, binary, lines):
         return "".join(LIFE).encode()
     if name == "groups":
         return groups_body()
+    if name == "wide":
+        return wide_body()
     if name in ("cpu", "devops", "iot"):
         command = [binary, "generate", name, "--hosts", str(HOSTS), "--lines", str(lines)]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
@@ -209,6 +223,7 @@ def main():
     parser.add_argument("--lines", type=int, default=100_000, help="lines of a generated input")
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--flush-interval", default="10s", help="the node's; a short one makes many epochs")
+    parser.add_argument("--again", action="store_true", help="send everything twice, as clients do that got no answer: nothing may differ")
     parser.add_argument("--floor", type=float, help="least lines per CPU-second of the whole load")
     parser.add_argument("--option", action="append", default=[], help="an option of the node, such as --option=--shards=2")
     args = parser.parse_args()
@@ -216,8 +231,8 @@ def main():
     inputs = [read_input(name, args.binary, args.lines) for name in args.inputs]
     with Node(args.binary, "--flush-interval", args.flush_interval, *args.option) as node:
         idle, begin = node.cpu_seconds(), time.monotonic()
-        for index, given in enumerate(inputs):
-            load(node, given, f"check{index}", args.connections)
+        for index, given in enumerate(inputs * (2 if args.again else 1)):
+            load(node, given, f"check{index % len(inputs)}", args.connections)
         cpu, elapsed = node.cpu_seconds() - idle, time.monotonic() - begin
         peak = node.peak_resident_bytes()
         for index, given in enumerate(inputs):
@@ -228,7 +243,7 @@ def main():
         for index, given in enumerate(inputs):
             compare(node, given, f"check{index}")
             need_one_file_a_day(node, f"check{index}")
-    lines = sum(given.lines for given in inputs)
+    lines = sum(given.lines for given in inputs) * (2 if args.again else 1)
     rate = lines / cpu if cpu else float("inf")
     print(f"{lines} lines in {elapsed:.2f} s, {cpu:.2f} CPU-seconds of the server: {rate:,.0f} lines per CPU-second; {peak / 2**20:.0f} MiB at most")
     if args.floor and rate < args.floor:

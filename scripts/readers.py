@@ -178,7 +178,8 @@ def read_files(table, schema):
     for file in table.files:
         rows = file.parquet.read()
         day = datetime.date.fromisoformat(file.day)
-        columns = [rows[name] if name in rows.column_names else pyarrow.nulls(len(rows), schema.field(name).type) for name in schema.names]
+        found = dict(zip(rows.column_names, rows.columns))
+        columns = [found[name] if name in found else pyarrow.nulls(len(rows), kind) for name, kind in zip(schema.names, schema.types)]
         parts.append(pyarrow.table([*columns, pyarrow.array([day] * len(rows), pyarrow.date32())], names=[*schema.names, "day"]))
     return pyarrow.concat_tables(parts)
 
@@ -194,14 +195,15 @@ def newest_schema(table):
 
 def as_pandas_gives(rows):
     """pandas has no integer that may be null unless asked: such a column becomes doubles, exact up to 2^53; one without any value has no type."""
-    for position, field in enumerate(rows.schema):
-        column = rows[field.name]
+    columns = []
+    for field, column in zip(rows.schema, rows.columns):
         if column.null_count and pyarrow.types.is_integer(field.type):
             values = [None if value is None else float(value) for value in column.to_pylist()]
-            rows = rows.set_column(position, field.name, pyarrow.array(values, pyarrow.float64()))
-        if column.null_count == len(column) and pyarrow.types.is_boolean(field.type):
-            rows = rows.set_column(position, field.name, pyarrow.nulls(len(column)))
-    return rows
+            column = pyarrow.array(values, pyarrow.float64())
+        elif column.null_count == len(column) and pyarrow.types.is_boolean(field.type):
+            column = pyarrow.nulls(len(column))
+        columns.append(column)
+    return pyarrow.table(columns, names=rows.column_names)
 
 
 def check_default(reader, table, rows):
