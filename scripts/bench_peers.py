@@ -64,7 +64,8 @@ class Ringest:
 
     def __init__(self, binary, *options):
         self.node = Node(binary, *options)
-        self.port, self.folder = self.node.port, self.node.data_dir
+        # The log keeps its segments to use them again: no data.
+        self.port, self.folder = self.node.port, self.node.lake
 
     def __enter__(self):
         self.node.__enter__()
