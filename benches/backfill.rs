@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 use ringest::budget::Budget;
 use ringest::catalog::Catalog;
-use ringest::lake::{self, FileOptions, Lake, Options, Part};
+use ringest::lake::{self, Lake, Options, Part};
 use ringest::line::{self, Kernel, Outcome, Padded, Precision};
 use ringest::metrics::Metrics;
 use ringest::table::{Rules, SealedTable, Tables, Unlogged};
@@ -95,7 +95,7 @@ fn round(plan: &Plan, dir: &Path) -> Phases {
     let (budget, state) = (Budget::new(16 << 30), dir.join("state"));
     fs::create_dir(&state).unwrap();
     let catalog = Arc::new(Catalog::open(&state, 0).unwrap());
-    let options = Options { threads: plan.threads, shards: 1, files: FileOptions::default() };
+    let options = Options::new(plan.threads, 1);
     let inspected = lake::inspect(dir).unwrap();
     let (metrics, on_commit) = (Metrics::new(&budget), Box::new(|_, _| {}));
     let lake = Lake::start(inspected, options, Arc::clone(&catalog), metrics, Arc::clone(&budget), on_commit).unwrap();
