@@ -137,6 +137,18 @@ fn later_lines_win_across_epochs() {
     }
 }
 
+/// The first epochs may be over before the last thread gets to run; the lake waits for a part of each epoch from every thread.
+#[test]
+fn threads_that_begin_late_keep_nobody_waiting() {
+    for _ in 0..10 {
+        let case = Case::new();
+        let lines: String = (0..40_000).map(|point| format!("m,s={} f={point} {point}\n", point % 500)).collect();
+        let report = run(vec![text("a", lines)], &case.options().threads(64).flush_bytes(SMALL_EPOCHS));
+        assert_eq!((report.lines, report.points), (40_000, 40_000));
+        assert_eq!(case.lake().merged("b", "m").len(), 40_000);
+    }
+}
+
 #[test]
 fn types_are_those_of_the_first_line_whichever_thread_is_faster() {
     // The second piece is quicker than the first, which brings the field at its end.
@@ -263,6 +275,20 @@ fn collected_lines_can_be_mended_and_converted() {
 
     let none = Case::new();
     assert_eq!(run(vec![text("in", "m f=1 1")], &none.options().on_error(OnError::Collect)).collected, None);
+}
+
+#[test]
+fn a_comment_of_collected_lines_is_one_line_whatever_it_quotes() {
+    let case = Case::new();
+    let name = "m a\\\nz\\ f\\=66\\ 6";
+    let inputs = vec![text("x\nz f=666 1\n#", format!("{name}=1 1\n{name}=\"x\" 2\n"))];
+    let report = run(inputs, &case.options().on_error(OnError::Collect));
+    let path = report.collected.unwrap();
+    let mended = fs::read_to_string(&path).unwrap().replace("=\"x\"", "=5");
+    fs::write(&path, &mended).unwrap();
+    let again = run(vec![Input::named(&path)], &Options::new().output(&case.output()));
+    assert_eq!((again.points, again.refused), (1, 0), "{mended}");
+    assert_eq!((case.lines("m").len(), case.lines("z").len()), (2, 0));
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Read for Counted {
 }
 
 /// Lists a file, or all files below a folder in the order of their paths. Folders that a link inside leads to are left out: they may be
-/// anywhere, or the folder itself.
+/// anywhere, or the folder itself; so are pipes and devices, which nobody means with a folder and which may never end.
 fn walk(path: PathBuf, listed: &mut VecDeque<Input>, bytes: &mut Option<u64>) -> Result<(), Cause> {
     let error = |source| Cause::Input { path: path.clone(), source };
     let about = fs::metadata(&path).map_err(error)?;
@@ -143,8 +143,10 @@ fn walk(path: PathBuf, listed: &mut VecDeque<Input>, bytes: &mut Option<u64>) ->
     let mut inside = Vec::new();
     for entry in entries.map_err(error)? {
         let is_link = entry.file_type().map_err(error)?.is_symlink();
-        if !(is_link && entry.path().is_dir()) {
-            inside.push(entry.path());
+        let path = entry.path();
+        let about = fs::metadata(&path).map_err(|source| Cause::Input { path: path.clone(), source })?;
+        if about.is_file() || about.is_dir() && !is_link {
+            inside.push(path);
         }
     }
     inside.sort();

@@ -241,8 +241,9 @@ fn run(inputs: Vec<Input>, options: &Options, now: Duration) -> Result<Report, C
     let epoch_bytes = options.flush_bytes.min(budget.bytes_max() / FLUSH_SHARE);
     let setup = Setup { catalog: Arc::clone(&catalog), budget, target, threads, epoch_bytes, bytes, on_progress };
     let shared = Shared::new(setup, source, ledger, floor);
+    let epoch = shared.epoch();
     std::thread::scope(|scope| {
-        let workers = (0..threads).map(|thread| Worker::new(&shared, thread, reading));
+        let workers = (0..threads).map(|thread| Worker::new(&shared, thread, epoch, reading));
         let threads: Vec<_> = workers.map(|worker| scope.spawn(move || worker.run())).collect();
         // One that panics has failed the conversion.
         threads.into_iter().for_each(|thread| drop(thread.join()));

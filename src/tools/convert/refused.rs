@@ -156,6 +156,11 @@ struct Collection {
     bucket: Option<Arc<str>>,
 }
 
+/// As a comment can hold it: names of files, and reasons that quote a line, may have line ends.
+fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n").replace('\r', "\\r")
+}
+
 impl Collection {
     fn write(&mut self, piece: &Piece, line: &Refused) -> io::Result<()> {
         let file = match &mut self.file {
@@ -166,10 +171,12 @@ impl Collection {
             }
         };
         if self.bucket.as_ref() != Some(&piece.bucket) {
-            write!(file, "# CONTEXT-DATABASE:{}\n# CONTEXT-RETENTION-POLICY:autogen\n", piece.bucket)?;
+            let bucket = one_line(&piece.bucket);
+            write!(file, "# CONTEXT-DATABASE:{bucket}\n# CONTEXT-RETENTION-POLICY:autogen\n")?;
             self.bucket = Some(Arc::clone(&piece.bucket));
         }
-        writeln!(file, "# {}:{}: {}", piece.place.input, piece.place.line + line.lines, line.reason)?;
+        let place = format!("{}:{}: {}", piece.place.input, piece.place.line + line.lines, line.reason);
+        writeln!(file, "# {}", one_line(&place))?;
         file.write_all(&line.text)?;
         file.write_all(b"\n")
     }

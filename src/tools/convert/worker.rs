@@ -18,6 +18,8 @@ const KEPT_BYTES_MAX: usize = 4 * PIECE_BYTES;
 pub struct Worker<'s, 'a> {
     shared: &'s Shared<'a>,
     thread: usize,
+    /// That the rows in `tables` belong to, when it begins.
+    epoch: u64,
     reading: Reading,
     tables: Tables,
     buffer: Vec<u8>,
@@ -55,11 +57,13 @@ impl Drop for Guard<'_, '_> {
 }
 
 impl<'s, 'a> Worker<'s, 'a> {
-    pub fn new(shared: &'s Shared<'a>, thread: usize, reading: Reading) -> Self {
+    /// `epoch`: the one that all threads begin in, whichever is on when this one gets to run; the lake waits for a part of it from each.
+    pub fn new(shared: &'s Shared<'a>, thread: usize, epoch: u64, reading: Reading) -> Self {
         let budget = &shared.setup.budget;
         Self {
             shared,
             thread,
+            epoch,
             reading,
             tables: Tables::new(budget),
             buffer: Vec::new(),
@@ -71,9 +75,8 @@ impl<'s, 'a> Worker<'s, 'a> {
 
     /// Works until nothing is left or the conversion has failed.
     pub fn run(mut self) {
-        let Self { shared, thread, .. } = self;
+        let Self { shared, thread, mut epoch, .. } = self;
         let _guard = Guard(shared);
-        let mut epoch = shared.epoch();
         loop {
             let standing = Standing { epoch, open_bytes: self.tables.grown_bytes() };
             match shared.next(thread, standing, &mut self.buffer) {
