@@ -60,8 +60,8 @@ pub struct LoadArgs {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
     /// Stop after so many lines.
-    #[arg(long, value_name = "N")]
-    lines: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    lines: Option<u64>,
     /// Machines, trucks or sensors that report.
     #[arg(long, value_name = "N", default_value = "4000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     hosts: u32,
@@ -101,6 +101,8 @@ pub enum LoadCommandError {
         "the times of this data do not fit into 64 bits of nanoseconds; choose --start and --interval nearer to now"
     )]
     Time,
+    #[error("no request was answered with success")]
+    Nothing,
     #[error("cannot write the report as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -118,7 +120,7 @@ pub fn run(args: &LoadArgs) -> Result<(), LoadCommandError> {
     let text = if args.json { serde_json::to_string(&report)? + "\n" } else { report.to_string() };
     // A reader that has seen enough closes the pipe: no fault.
     let _ = io::stdout().write_all(text.as_bytes());
-    Ok(())
+    if report.lines == 0 { Err(LoadCommandError::Nothing) } else { Ok(()) }
 }
 
 /// On a terminal only; elsewhere nothing is shown but the report.
@@ -152,7 +154,7 @@ fn options(args: &LoadArgs) -> Result<Options, LoadCommandError> {
         pipeline: args.pipeline as usize,
         rate: args.rate,
         duration: args.duration,
-        lines: args.lines,
+        lines: args.lines.map(|lines| lines as usize),
         prepared_bytes_max: args.prepared,
         pid: args.pid,
         flush: args.flush,

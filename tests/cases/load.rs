@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -88,6 +88,9 @@ fn latency_counts_from_when_a_request_was_due() {
     let p99 = |report: &Value| report["latency_ms"]["p99"].as_f64().unwrap();
     assert!(p99(&closed) < 400.0, "{closed}");
     assert!(p99(&open) > 500.0, "the wait before it was sent is the server's too: {open}");
+    let (requests, unsent) = (open["requests"].as_u64().unwrap(), open["unsent"].as_u64().unwrap());
+    assert!((95..=101).contains(&(requests + unsent)) && unsent > 50, "{open}");
+    assert_eq!((&open["asked_lines_per_second"], &closed["unsent"]), (&100.0.into(), &0.into()));
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn a_server_that_hangs_up_or_is_not_there_is_told() {
         }
     });
     let one = load(&url, &["cpu", "--lines", "100"]).output().unwrap();
-    assert!(text(&one).contains("lost: 1 request"), "{}", text(&one));
+    assert!(!one.status.success() && text(&one).contains("lost: 1 request"), "{}", text(&one));
     let lost = load(&url, &["cpu", "--duration", "20s"]).output().unwrap();
     assert!(!lost.status.success() && text(&lost).contains("100 times in a row"), "{}", text(&lost));
     drop(ends);
@@ -128,4 +131,15 @@ fn a_server_that_hangs_up_or_is_not_there_is_told() {
     assert!(!nobody.status.success() && text(&nobody).contains("cannot reach a server"), "{}", text(&nobody));
     let no_end = load(&url, &["cpu"]).output().unwrap();
     assert_eq!(no_end.status.code(), Some(2), "{}", text(&no_end));
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_not_waited_for_without_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    let began = Instant::now();
+    let silent = load(&url, &["cpu", "--lines", "3000", "--batch", "1000", "--connections", "2"]).output().unwrap();
+    assert!(!silent.status.success() && text(&silent).contains("lost: 2 request"), "{}", text(&silent));
+    assert!(began.elapsed() < Duration::from_secs(25));
 }

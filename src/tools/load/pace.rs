@@ -23,6 +23,13 @@ impl Schedule {
         self.begin + Duration::from_secs_f64(self.step * self.taken as f64)
     }
 
+    /// Takes all requests that are due; says how many.
+    pub fn take_all(&mut self, now: Instant) -> u64 {
+        let before = self.taken;
+        while self.take(now).is_some() {}
+        self.taken - before
+    }
+
     /// Takes the next request if it is due: says since when.
     pub fn take(&mut self, now: Instant) -> Option<Instant> {
         let due = self.next();

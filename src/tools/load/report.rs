@@ -81,8 +81,12 @@ pub struct Report {
     pub statuses: BTreeMap<u16, u64>,
     /// The first answer that was no success.
     pub first_refusal: Option<String>,
-    /// Requests whose connection ended before their answer.
+    /// Requests that got no answer in HTTP: the connection ended, or nothing came for long.
     pub lost: u64,
+    /// Of an open loop.
+    pub asked_lines_per_second: Option<f64>,
+    /// Requests that were due and never sent, because all connections waited for answers. No latency counts them.
+    pub unsent: u64,
     /// Whether points were sent again that had been sent before.
     pub repeated: bool,
     /// How long the flush at the end took, if one was asked for.
@@ -100,6 +104,9 @@ impl fmt::Display for Report {
             f,
             "{lines} lines in {requests} requests, {seconds:.2} s: {lines_per_second:.0} lines/s, {megabytes_per_second:.1} MB/s"
         )?;
+        if let Some(rate) = self.asked_lines_per_second {
+            writeln!(f, "asked: {rate:.0} lines/s; {} requests that were due could not be sent in time", self.unsent)?;
+        }
         let Quantiles { p50, p90, p99, p999, max } = self.latency_ms;
         writeln!(f, "latency in ms: p50 {p50:.3}, p90 {p90:.3}, p99 {p99:.3}, p99.9 {p999:.3}, max {max:.3}")?;
         let statuses: Vec<String> = self.statuses.iter().map(|(status, count)| format!("{count} x {status}")).collect();
@@ -108,7 +115,7 @@ impl fmt::Display for Report {
             writeln!(f, "first refusal: {text}")?;
         }
         if self.lost > 0 {
-            writeln!(f, "lost: {} request(s), whose connection ended before their answer", self.lost)?;
+            writeln!(f, "lost: {} request(s), which got no answer in HTTP", self.lost)?;
         }
         if self.repeated {
             writeln!(f, "the prepared requests were sent more than once: the same points again")?;

@@ -21,8 +21,8 @@ use super::{LoadError, Options};
 const TIMER: Token = Token(usize::MAX);
 /// Connections that end one after the other without an answer between them.
 const LOST_MAX: u32 = 100;
-/// How long answers are waited for when the time is over.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A server that answers nothing for so long, or for so long after the end, is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
 pub struct Run<'a> {
@@ -100,14 +100,14 @@ impl<'a> Run<'a> {
         let mut schedule =
             self.options.rate.map(|lines| Schedule::new(begin, lines / self.options.batch.max(1) as f64));
         let mut events = Events::with_capacity(1024);
-        let (mut now, mut answered, mut first) = (begin, Vec::new(), 0);
+        let (mut now, mut answered, mut first, mut heard) = (begin, Vec::new(), 0, begin);
         probe.take();
         loop {
             let is_over = bodies.is_at_end() || end.is_some_and(|end| now >= end);
             if is_over && self.connections.iter().all(|connection| connection.in_flight() == 0) {
                 break;
             }
-            if end.is_some_and(|end| now >= end + PATIENCE) {
+            if now >= heard + PATIENCE || end.is_some_and(|end| now >= end + PATIENCE) {
                 tally.lost += self.connections.iter().map(|connection| connection.in_flight() as u64).sum::<u64>();
                 break;
             }
@@ -122,6 +122,10 @@ impl<'a> Run<'a> {
                     self.serve(event.token().0, bodies, &mut answered, &mut tally)?;
                 }
             }
+            let in_flight = self.connections.iter().any(|connection| connection.in_flight() > 0);
+            if !in_flight || !answered.is_empty() {
+                heard = now;
+            }
             for answer in answered.drain(..) {
                 tally.take(&answer, now, bodies.get(answer.flight.body));
                 self.lost_in_a_row = 0;
@@ -131,7 +135,9 @@ impl<'a> Run<'a> {
             }
         }
         tally.end_second((now - begin).as_secs(), probe);
-        Ok(tally.report(now - begin, bodies.repeated()))
+        let sent_until = end.map_or(now, |end| end.min(now));
+        let unsent = schedule.filter(|_| !bodies.is_at_end()).map_or(0, |mut schedule| schedule.take_all(sent_until));
+        Ok(tally.report(now - begin, bodies.repeated(), self.options.rate, unsent))
     }
 
     /// Queues requests wherever there is room, beginning with connection `first`, and begins to send them.
@@ -308,7 +314,7 @@ impl Tally {
         (*requests, *lines) = (self.requests, self.lines);
     }
 
-    fn report(self, elapsed: Duration, repeated: bool) -> Report {
+    fn report(self, elapsed: Duration, repeated: bool, rate: Option<f64>, unsent: u64) -> Report {
         let seconds = elapsed.as_secs_f64().max(f64::EPSILON);
         Report {
             seconds,
@@ -322,6 +328,8 @@ impl Tally {
             statuses: self.statuses,
             first_refusal: self.first_refusal,
             lost: self.lost,
+            asked_lines_per_second: rate,
+            unsent,
             repeated,
             flush_seconds: None,
             server: None,
