@@ -23,7 +23,7 @@ use super::encode::Origin;
 use super::inventory::Inventory;
 use super::job::{Job, JobError, TableDay};
 use super::partition::{DayPart, FileName, folder, split};
-use super::publish::{Failure, LINGER, Publisher, Replacement, Staged, save};
+use super::publish::{Failure, Publisher, Replacement, Staged, save};
 use super::{FileOptions, OnCommit, Part, Progress, counted, quarantine};
 
 use replay::Replay;
@@ -150,6 +150,8 @@ impl Coordinator {
             {
                 self.publish(epoch)?;
             }
+            // What could not be removed is tried again now and then.
+            self.publisher.sweep(Instant::now());
             while let Some((replacement, done)) = self.replacements.pop_front() {
                 let replaced = self.replace(&replacement);
                 let answer = replaced.as_ref().map_err(|failure| failure.reason().to_owned());
@@ -160,7 +162,7 @@ impl Coordinator {
                 }
             }
         }
-        self.publisher.sweep(Instant::now() + LINGER);
+        self.publisher.finish();
         if self.shared.backlog.rows.load(Ordering::Relaxed) > 0 {
             let reason = if self.replay.is_unfinished() {
                 "the replay of the log before them was not finished"

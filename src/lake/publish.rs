@@ -120,18 +120,32 @@ impl Publisher {
         }
     }
 
-    /// Removes the files that others took the place of, those that are to be gone by `due`.
+    /// Removes the files that others took the place of, those that are to be gone by `due`. What cannot be removed is tried again by the
+    /// next call, and by the next start.
     pub fn sweep(&mut self, due: Instant) {
         let (gone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.left_over).into_iter().partition(|(at, _)| *at <= due);
         self.left_over = kept;
         let files: Vec<&str> = gone.iter().map(|(_, file)| file.as_str()).collect();
-        if let Err(error) = unlink_all(&self.data_dir, &files, &self.manifest, &self.disk) {
-            // They are no part of the lake by now, so that nothing is undone: the next sweep tries again, and the next start.
-            tracing::error!(
-                "files that others took the place of are still there, so that readers see rows twice: {error}"
-            );
-            self.left_over.extend(gone);
+        if unlink_all(&self.data_dir, &files, &self.manifest, &self.disk).is_ok() {
+            return;
+        }
+        // One that cannot go must not keep the others. They are no part of the lake by now, so that nothing is undone.
+        for (at, file) in gone {
+            if let Err(error) = unlink_all(&self.data_dir, &[&file], &self.manifest, &self.disk) {
+                tracing::error!(
+                    "a file that others took the place of is still there, so that readers see its rows twice: {error}"
+                );
+                self.left_over.push((at, file));
+            }
+        }
+    }
+
+    /// Removes the last of them, when their time has come: nobody does it later, but for the next start.
+    pub fn finish(&mut self) {
+        if let Some(last) = self.left_over.iter().map(|(at, _)| *at).max() {
+            std::thread::sleep(last.saturating_duration_since(Instant::now()));
+            self.sweep(last);
         }
     }
 

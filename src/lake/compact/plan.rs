@@ -90,7 +90,7 @@ fn units(files: &[Sized]) -> Vec<Unit> {
         match units.last_mut() {
             Some(unit) if files[unit.files.start].name.epoch == file.name.epoch => {
                 unit.files.end = index + 1;
-                unit.bytes += file.bytes;
+                unit.bytes = unit.bytes.saturating_add(file.bytes);
             }
             _ => units.push(Unit { files: index..index + 1, bytes: file.bytes }),
         }
@@ -229,6 +229,18 @@ mod tests {
         // One may be full before the last are merged.
         assert!(all.len() <= 2, "{} files", all.len());
         assert!(merges < 75 && rewritten <= 2 * 8_640 * 10 * KIB + MIB, "{merges} merges of {rewritten} bytes");
+    }
+
+    #[test]
+    fn a_file_that_is_left_alone_parts_what_is_merged() {
+        let sizes = [KIB, KIB, u64::MAX, KIB, KIB, KIB, u64::MAX];
+        for wish in [Wish::Closed, Wish::All] {
+            assert_eq!(next(&files(&sizes), wish), Some(3..6));
+            assert_eq!(next(&files(&sizes[..4]), wish), Some(0..2));
+        }
+        let mut parts = files(&[KIB, u64::MAX, KIB, KIB]);
+        parts.iter_mut().zip(0..).take(3).for_each(|(part, n)| part.name = FileName::new(1, n, part.name.node));
+        assert_eq!(next(&parts, Wish::All), None, "files of one epoch are not parted");
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(super) enum RunError {
     /// It may work in a moment.
     #[error("{0}")]
     Busy(String),
+    /// These files cannot be read together in the memory that there is.
+    #[error("{0}")]
+    TooLarge(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -108,6 +111,7 @@ impl Exchange {
         let aside = |file: usize| self.data_dir.join("tmp").join(format!("compaction-{file}.part"));
         let merged = merge(&task, aside, goes_on).map_err(|error| match error {
             MergeError::Stopped => RunError::Stopped,
+            error @ MergeError::Memory { .. } => RunError::TooLarge(error.to_string()),
             error => RunError::Failed(error.to_string()),
         })?;
         let merged_files = &files[..merged.sources];

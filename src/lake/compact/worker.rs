@@ -191,7 +191,7 @@ impl Worker {
         let wait = match error {
             RunError::Stopped => return None,
             RunError::Busy(_) => BUSY_MS,
-            RunError::Failed(_) => RETRY_MS,
+            RunError::TooLarge(_) | RunError::Failed(_) => RETRY_MS,
         };
         self.failed.insert(folder.into(), now + wait);
         self.due.insert(folder.into(), now + wait);
@@ -206,7 +206,8 @@ impl Worker {
         Some(sentence)
     }
 
-    /// Merges what is to be merged in a folder, step by step.
+    /// Merges what is to be merged in a folder, step by step. Files that do not fit into memory together keep no others from being merged; they
+    /// are what the error is about then.
     fn partition(&mut self, folder: &str, extent: Extent, compacted: &mut Compacted) -> Result<(), RunError> {
         let now = self.around.clock.now_ms();
         self.due.remove(folder);
@@ -217,19 +218,29 @@ impl Worker {
         }
         self.failed.remove(folder);
         let (mut merges, mut rest_from) = (0, None);
+        let (mut too_large, mut refused) = (BTreeSet::new(), None);
         loop {
             let files = self.sized(folder)?;
+            let planned = without(&files, &too_large);
             let (wish, due) = match extent {
                 Extent::All => (Wish::All, None),
-                Extent::Due => wish(&files, day, now),
+                Extent::Due => wish(&planned, day, now),
             };
-            let next = next_range(&files, wish, rest_from);
-            let step = next.map(|range| self.step(folder, day, &files[range], compacted)).transpose()?;
+            let next = next_range(&planned, wish, rest_from);
+            let step = next.clone().map(|range| self.step(folder, day, &files[range], compacted)).transpose();
+            let step = match (step, next) {
+                (Err(error @ RunError::TooLarge(_)), Some(range)) => {
+                    too_large.extend(files[range].iter().max_by_key(|file| file.bytes).map(|file| file.name));
+                    refused = Some(error);
+                    continue;
+                }
+                (step, _) => step?,
+            };
             // Where they became no fewer, the same would be tried for ever.
             let Some(step) = step.filter(|step| step.files_after < step.files_before) else {
                 self.rest(folder, &files, due.filter(|_| self.around.auto));
                 compacted.partitions += u64::from(merges > 0);
-                return Ok(());
+                return refused.map_or(Ok(()), Err);
             };
             merges += 1;
             rest_from = step.rest_from;
@@ -274,6 +285,13 @@ impl Worker {
     }
 }
 
+/// The files as the rules see them that are to leave some alone: as if these were full.
+fn without(files: &[Sized], left_alone: &BTreeSet<FileName>) -> Vec<Sized> {
+    let seen =
+        |file: &Sized| Sized { bytes: if left_alone.contains(&file.name) { u64::MAX } else { file.bytes }, ..*file };
+    files.iter().map(seen).collect()
+}
+
 /// What to merge next. What did not fit into memory with the files before it comes first, without them: these are not rewritten each time.
 fn next_range(files: &[Sized], wish: Wish, rest_from: Option<FileName>) -> Option<Range<usize>> {
     let rest = rest_from.map_or(0, |from| files.partition_point(|file| file.name < from));
@@ -289,8 +307,8 @@ fn wish(files: &[Sized], day: i64, now: u64) -> (Wish, Option<u64>) {
     }
     let Some(range) = plan::next(files, Wish::Closed) else { return (Wish::Tiers, None) };
     let wait = if plan::is_worth(&files[range]) { QUIET_MS } else { LATE_MS };
-    // Epochs are times.
-    let newest = files.last().map_or(0, |file| file.name.epoch);
+    // Epochs are times, unless the clock was ahead once: those to come tell nothing.
+    let newest = files.iter().map(|file| file.name.epoch).filter(|epoch| *epoch <= now).max().unwrap_or(0);
     let ready = newest.saturating_add(wait);
     if now < ready { (Wish::Tiers, Some(ready)) } else { (Wish::Closed, None) }
 }
