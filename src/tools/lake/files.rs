@@ -67,7 +67,7 @@ impl<'a> Place<'a> {
 
 /// The files that a lake is made of, relative to the data directory.
 pub struct Files {
-    /// `None`: there is no manifest, as in what `ringest convert` writes; every Parquet file belongs to the lake then.
+    /// `None`: there is no manifest; every Parquet file belongs to the lake then.
     pub ledger: Option<Ledger>,
     /// Ordered by folder and then in order of writing.
     pub paths: Vec<String>,
