@@ -148,14 +148,15 @@ impl<'a> Shared<'a> {
         let Standing { epoch, .. } = standing;
         let mut state = lock(&self.state);
         state.standing[thread] = standing;
-        if self.has_failed() {
-            return Step::Failed;
-        }
-        if state.epoch == epoch && self.is_full(&state) {
+        if !self.has_failed() && state.epoch == epoch && self.is_full(&state) {
             state.begin_epoch();
         }
+        // What a thread has of an epoch that is over is whole, also where the conversion has failed in a later one.
         if state.epoch != epoch {
             return Step::Turn(state.epoch);
+        }
+        if self.has_failed() {
+            return Step::Failed;
         }
         if let Some(reason) = self.lake_failure() {
             drop(state);
