@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Why the data directory cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("the data directory {} is in use by {}; stop it or choose another directory", .dir.display(), Holder(*.pid))]
+    #[error("the data directory {} is in use by {}; stop it or choose another directory (--data-dir of a node, --output of a conversion)", .dir.display(), Holder(*.pid))]
     Held { dir: PathBuf, pid: Option<u32> },
     #[error(
         "{} has data in {part}/ but no state/, without which it cannot be told what is published; put state/ back, or move {part}/ away \
@@ -15,7 +15,7 @@ pub enum LockError {
         .dir.display()
     )]
     StateMissing { dir: PathBuf, part: &'static str },
-    #[error("cannot use the data directory: {}: {error}; make it writable for this user or choose another directory", .path.display())]
+    #[error("cannot use the data directory: {}: {error}; make it writable for this user or choose another directory (--data-dir of a node, --output of a conversion)", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
 
@@ -139,6 +139,9 @@ mod tests {
     fn a_path_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let refusal = DataDir::lock(&file.path().join("data")).unwrap_err().to_string();
-        assert!(refusal.contains("choose another directory"), "{refusal}");
+        assert!(
+            refusal.contains("choose another directory (--data-dir of a node, --output of a conversion)"),
+            "{refusal}"
+        );
     }
 }

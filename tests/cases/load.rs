@@ -60,7 +60,9 @@ fn an_open_loop_sends_at_its_rate_and_tells_what_the_server_used() {
         ["telegraf", "--rate", "2000", "--duration", "1500ms", "--batch", "20", "--connections", "3", "--pid", &pid];
     let report = report(&node.url(), &rate);
     let (lines, seconds) = (report["lines"].as_f64().unwrap(), report["seconds"].as_f64().unwrap());
-    assert!((1000.0..=3040.0).contains(&lines) && seconds >= 1.49, "{report}");
+    // 100 requests a second are due, whether the disk lets them be answered in time or not.
+    let due = lines / 20.0 + report["unsent"].as_f64().unwrap();
+    assert!((148.0..=152.0).contains(&due) && lines > 0.0 && seconds >= 1.49, "{report}");
     assert!(report["server"]["peak_resident_bytes"].as_u64().unwrap() > 1 << 20, "{report}");
     assert!(report["server"]["cpu_seconds"].is_number());
 }
