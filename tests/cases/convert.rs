@@ -117,23 +117,27 @@ fn later_lines_win_across_pieces_and_threads_field_by_field() {
 
 #[test]
 fn later_lines_win_across_epochs() {
-    let case = Case::new();
     // Each round writes all points, and is larger than a piece.
     let round = |round: u32| -> String {
         let line =
             |point| format!("m,s={} r{}={round},last={round},x=\"{point:032}\" {point}\n", point % 100, round % 2);
         (0..5_000).map(line).collect()
     };
-    let files = [text("a", round(0) + &round(1)), text("b", round(2) + &round(3)), text("c", round(4) + &round(5))];
-    let report = run(files.into(), &case.options().threads(2).flush_bytes(SMALL_EPOCHS));
-    assert_eq!((report.lines, report.points), (30_000, 30_000));
-    let lake = case.lake();
-    let epochs = lake.files.len();
-    assert!(epochs >= 3, "{epochs} epochs");
-    let merged = lake.merged("b", "m");
-    assert_eq!(merged.len(), 5_000);
-    for line in merged {
-        assert!(line.contains("last=5.0,r0=4.0,r1=5.0,x="), "{line}");
+    let file = |name, first: u32| text(name, round(first) + &round(first + 1));
+    // No epoch begins before every thread has left the one before: two are certain, however late the second thread gets to run, and more
+    // where there is no second.
+    for (threads, epochs_min) in [(1, 3), (2, 2)] {
+        let case = Case::new();
+        let files = vec![file("a", 0), file("b", 2), file("c", 4)];
+        let report = run(files, &case.options().threads(threads).flush_bytes(SMALL_EPOCHS));
+        assert_eq!((report.lines, report.points), (30_000, 30_000));
+        let lake = case.lake();
+        assert!(lake.files.len() >= epochs_min, "{} epochs by {threads} threads", lake.files.len());
+        let merged = lake.merged("b", "m");
+        assert_eq!(merged.len(), 5_000);
+        for line in merged {
+            assert!(line.contains("last=5.0,r0=4.0,r1=5.0,x="), "{line}");
+        }
     }
 }
 
