@@ -93,17 +93,27 @@ fn a_node_merges_its_files_when_asked_and_says_what_it_did() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named_and_the_others_are_merged() {
+fn files_that_cannot_be_read_are_named_and_part_what_is_merged() {
     let node = Node::start(&[]);
-    write(&node, 0, 3);
-    let spoilt = parquet_files(node.data_dir()).into_iter().find(|file| file.starts_with("db/m1")).unwrap();
-    fs::write(node.data_dir().join("lake").join(&spoilt), b"no Parquet").unwrap();
+    write(&node, 0, 9);
+    let lake = node.data_dir().join("lake");
+    let mut own: Vec<_> = parquet_files(node.data_dir()).into_iter().filter(|file| file.starts_with("db/m1")).collect();
+    own.sort();
+    let (spoilt, lost) = (&own[3], &own[6]);
+    fs::write(lake.join(spoilt), b"no Parquet").unwrap();
+    fs::rename(lake.join(lost), node.data_dir().join("away")).unwrap();
     let answer = node.request("POST", "/api/compact", b"");
     assert_eq!(answer.status, 500, "{answer:?}");
     let message = answer.json()["message"].as_str().unwrap().to_owned();
-    assert!(message.contains(spoilt.to_str().unwrap()) && message.contains("lake/db/m1/day=1970-01-01"), "{message}");
-    assert_eq!(files(node.data_dir()), 4, "the other table has one file");
+    let first = [spoilt, lost].into_iter().find(|file| message.contains(file.to_str().unwrap()));
+    assert!(first.is_some() && message.contains("lake/db/m1/day=1970-01-01 is not compacted"), "{message}");
     assert_eq!(node.metric("ringest_compaction_failures_total"), 1.0);
+    // One of the other table; of this one those before, between and behind the two, and the spoilt one.
+    assert_eq!(files(node.data_dir()), 1 + 3 + 1);
+    // What is put back has its old place between the others.
+    fs::rename(node.data_dir().join("away"), lake.join(lost)).unwrap();
+    assert_eq!(node.request("POST", "/api/compact", b"").status, 500);
+    assert_eq!(files(node.data_dir()), 1 + 2 + 1);
     node.stop();
 }
 

@@ -12,10 +12,10 @@ use super::super::coordinator::Command;
 use super::super::partition::{FileName, N_MAX, folder as folder_of};
 use super::super::publish::{LINGER, Replacement, Staged};
 use super::Step;
-use super::input::{Described, Partition};
+use super::input::{Described, Partition, bytes_to_open};
 use super::merge::{Limits, MergeError, Merged, Source, Task, merge};
 use super::plan::{self, Sized};
-use crate::budget::Budget;
+use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{Catalog, Table};
 use crate::metrics::Metrics;
 
@@ -41,8 +41,26 @@ pub(super) enum RunError {
     /// These files cannot be read together in the memory that there is.
     #[error("{0}")]
     TooLarge(String),
+    /// This one cannot be merged, as it is.
+    #[error("{reason}; what lies before it and behind it is merged without it")]
+    Input { name: FileName, reason: String },
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<MergeError> for RunError {
+    fn from(error: MergeError) -> Self {
+        let reason = error.to_string();
+        match error {
+            MergeError::Stopped => Self::Stopped,
+            MergeError::Memory { .. } => Self::TooLarge(reason),
+            MergeError::Input { path, .. } => {
+                let name = path.file_name().and_then(|name| name.to_str()).and_then(FileName::parse);
+                name.map_or(Self::Failed(reason.clone()), |name| Self::Input { name, reason })
+            }
+            MergeError::Write(_) => Self::Failed(reason),
+        }
+    }
 }
 
 /// Puts files in the place of others.
@@ -60,9 +78,10 @@ impl Exchange {
     pub(super) fn size(&self, folder: &str, name: &FileName) -> Result<u64, RunError> {
         let path = self.path(folder, name);
         let metadata = std::fs::metadata(&path);
-        metadata
-            .map(|metadata| metadata.len())
-            .map_err(|error| RunError::Failed(format!("{} cannot be read: {error}", path.display())))
+        metadata.map(|metadata| metadata.len()).map_err(|error| RunError::Input {
+            name: *name,
+            reason: format!("{} cannot be read: {error}; restore it from a backup", path.display()),
+        })
     }
 
     fn path(&self, folder: &str, name: &FileName) -> PathBuf {
@@ -109,11 +128,7 @@ impl Exchange {
         let partition = Partition { table: &table, day };
         let task = Task { partition, sources: &sources, limits, files: self.files, budget: &self.budget };
         let aside = |file: usize| self.data_dir.join("tmp").join(format!("compaction-{file}.part"));
-        let merged = merge(&task, aside, goes_on).map_err(|error| match error {
-            MergeError::Stopped => RunError::Stopped,
-            error @ MergeError::Memory { .. } => RunError::TooLarge(error.to_string()),
-            error => RunError::Failed(error.to_string()),
-        })?;
+        let merged = merge(&task, aside, goes_on)?;
         let merged_files = &files[..merged.sources];
         self.replace(folder, merged_files, &merged)?;
         let step = Step {
@@ -155,15 +170,21 @@ impl Exchange {
     /// The table of the sources, with the columns that they have: those that were born later belong to later files, so that the newest file of a
     /// table has all columns of the others.
     fn table(&self, folder: &str, day: i64, sources: &[Source]) -> Result<Table, RunError> {
-        let described = sources.iter().map(|source| Described::read(&source.path)).collect::<Result<Vec<_>, _>>();
-        let described = described.map_err(|error| RunError::Failed(error.to_string()))?;
+        let mut memory = Reservation::new(&self.budget, Consumer::Compaction);
+        let mut describe = |source: &Source| {
+            memory.set(bytes_to_open(&source.path)?);
+            Described::read(&source.path)
+        };
+        let described = sources.iter().map(&mut describe).collect::<Result<Vec<Described>, MergeError>>()?;
         let Described { bucket, measurement, .. } = &described[0];
         let table = self.catalog.find(bucket, measurement).filter(|table| folder_of(table, day) == folder);
         let table = table.ok_or_else(|| {
-            let path = sources[0].path.display();
-            RunError::Failed(format!(
+            let Source { path, name } = &sources[0];
+            let path = path.display();
+            let reason = format!(
                 "{path} says that it is of the measurement {measurement:?} in {bucket:?}, which does not belong there"
-            ))
+            );
+            RunError::Input { name: *name, reason }
         })?;
         let most = |count: fn(&Described) -> usize| described.iter().map(count).max().unwrap_or(0);
         Ok(table.when_it_had(most(|described| described.tags), most(|described| described.fields)))

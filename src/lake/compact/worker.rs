@@ -191,7 +191,7 @@ impl Worker {
         let wait = match error {
             RunError::Stopped => return None,
             RunError::Busy(_) => BUSY_MS,
-            RunError::TooLarge(_) | RunError::Failed(_) => RETRY_MS,
+            RunError::TooLarge(_) | RunError::Input { .. } | RunError::Failed(_) => RETRY_MS,
         };
         self.failed.insert(folder.into(), now + wait);
         self.due.insert(folder.into(), now + wait);
@@ -206,8 +206,8 @@ impl Worker {
         Some(sentence)
     }
 
-    /// Merges what is to be merged in a folder, step by step. Files that do not fit into memory together keep no others from being merged; they
-    /// are what the error is about then.
+    /// Merges what is to be merged in a folder, step by step. Files that cannot be merged, damaged ones and those that do not fit into memory
+    /// together, keep no others from it; they are what the error is about then.
     fn partition(&mut self, folder: &str, extent: Extent, compacted: &mut Compacted) -> Result<(), RunError> {
         let now = self.around.clock.now_ms();
         self.due.remove(folder);
@@ -218,36 +218,50 @@ impl Worker {
         }
         self.failed.remove(folder);
         let (mut merges, mut rest_from) = (0, None);
-        let (mut too_large, mut refused) = (BTreeSet::new(), None);
+        let mut left_alone = LeftAlone::default();
         loop {
-            let files = self.sized(folder)?;
-            let planned = without(&files, &too_large);
+            let files = self.sized(folder, &mut left_alone);
+            let planned = left_alone.seen(&files);
             let (wish, due) = match extent {
                 Extent::All => (Wish::All, None),
                 Extent::Due => wish(&planned, day, now),
             };
-            let next = next_range(&planned, wish, rest_from);
-            let step = next.clone().map(|range| self.step(folder, day, &files[range], compacted)).transpose();
-            let step = match (step, next) {
-                (Err(error @ RunError::TooLarge(_)), Some(range)) => {
-                    too_large.extend(files[range].iter().max_by_key(|file| file.bytes).map(|file| file.name));
-                    refused = Some(error);
+            let range = next_range(&planned, wish, rest_from).unwrap_or(0..0);
+            let step = match self.step(folder, day, &files[range.clone()], compacted) {
+                // What has expired meanwhile is not missed.
+                Err(RunError::Input { .. } | RunError::Failed(_))
+                    if !are_among(&self.committed(folder), &files[range.clone()]) =>
+                {
                     continue;
                 }
-                (step, _) => step?,
+                Err(error) => {
+                    left_alone.add(error, &files[range])?;
+                    continue;
+                }
+                Ok(step) => step,
             };
             // Where they became no fewer, the same would be tried for ever.
             let Some(step) = step.filter(|step| step.files_after < step.files_before) else {
-                self.rest(folder, &files, due.filter(|_| self.around.auto));
+                self.rest(folder, left_alone.others(files), due.filter(|_| self.around.auto));
                 compacted.partitions += u64::from(merges > 0);
-                return refused.map_or(Ok(()), Err);
+                return left_alone.reason(&self.committed(folder)).map_or(Ok(()), Err);
             };
             merges += 1;
             rest_from = step.rest_from;
         }
     }
 
-    fn step(&self, folder: &str, day: i64, files: &[Sized], compacted: &mut Compacted) -> Result<Step, RunError> {
+    /// Merges `files`; `None`: there are none.
+    fn step(
+        &self,
+        folder: &str,
+        day: i64,
+        files: &[Sized],
+        compacted: &mut Compacted,
+    ) -> Result<Option<Step>, RunError> {
+        if files.is_empty() {
+            return Ok(None);
+        }
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         // What was merged before is not to stand beside its result for as long as a large merge takes.
         if compacted.merges > 0 && bytes > QUICK_BYTES {
@@ -255,41 +269,85 @@ impl Worker {
         }
         let step = self.exchange.run(folder, day, files, &mut || goes_on(&self.around))?;
         compacted.add(&step);
-        Ok(step)
+        Ok(Some(step))
+    }
+
+    /// The files of a folder, in order of writing.
+    fn committed(&self, folder: &str) -> Vec<FileName> {
+        self.around.inventory.lock().unwrap_or_else(PoisonError::into_inner).files(folder)
     }
 
     /// Nothing is to do in a folder before `due`.
-    fn rest(&mut self, folder: &str, files: &[Sized], due: Option<u64>) {
+    fn rest(&mut self, folder: &str, files: Vec<Sized>, due: Option<u64>) {
         match due {
             Some(due) => {
                 self.due.insert(folder.into(), due);
-                self.sizes.insert(folder.into(), files.to_vec());
+                self.sizes.insert(folder.into(), files);
             }
             None => drop(self.sizes.remove(folder)),
         }
     }
 
     /// The committed files of a folder with their sizes.
-    fn sized(&mut self, folder: &str) -> Result<Vec<Sized>, RunError> {
-        let names = self.around.inventory.lock().unwrap_or_else(PoisonError::into_inner).files(folder);
+    fn sized(&mut self, folder: &str, left_alone: &mut LeftAlone) -> Vec<Sized> {
+        let names = self.committed(folder);
         let known = self.sizes.remove(folder).unwrap_or_default();
-        let mut files = Vec::with_capacity(names.len());
-        for name in names {
-            let bytes = match known.binary_search_by_key(&name, |file| file.name) {
-                Ok(at) => known[at].bytes,
-                Err(_) => self.exchange.size(folder, &name)?,
-            };
-            files.push(Sized { name, bytes });
-        }
-        Ok(files)
+        let size = |name| match known.binary_search_by_key(&name, |file| file.name) {
+            Ok(at) => Sized { name, bytes: known[at].bytes },
+            Err(_) => {
+                let bytes = self.exchange.size(folder, &name).unwrap_or_else(|error| {
+                    left_alone.0.insert(name, error);
+                    LeftAlone::BYTES
+                });
+                Sized { name, bytes }
+            }
+        };
+        names.into_iter().map(size).collect()
     }
 }
 
-/// The files as the rules see them that are to leave some alone: as if these were full.
-fn without(files: &[Sized], left_alone: &BTreeSet<FileName>) -> Vec<Sized> {
-    let seen =
-        |file: &Sized| Sized { bytes: if left_alone.contains(&file.name) { u64::MAX } else { file.bytes }, ..*file };
-    files.iter().map(seen).collect()
+/// Files of a folder that are not merged this time, and why.
+#[derive(Default)]
+struct LeftAlone(BTreeMap<FileName, RunError>);
+
+impl LeftAlone {
+    /// The size of such a file, as the rules see it: larger than anything that is merged.
+    const BYTES: u64 = u64::MAX;
+
+    /// Adds the one of `files` for which they were not merged; hands back an error that is about none of them.
+    fn add(&mut self, error: RunError, files: &[Sized]) -> Result<(), RunError> {
+        let file = match &error {
+            RunError::TooLarge(_) => files.iter().max_by_key(|file| file.bytes).map(|file| file.name),
+            RunError::Input { name, .. } => Some(*name),
+            RunError::Stopped | RunError::Busy(_) | RunError::Failed(_) => None,
+        };
+        match file.filter(|file| !self.0.contains_key(file)) {
+            Some(file) => {
+                self.0.insert(file, error);
+                Ok(())
+            }
+            None => Err(error),
+        }
+    }
+
+    /// The files as the rules are to see them.
+    fn seen(&self, files: &[Sized]) -> Vec<Sized> {
+        let bytes = |file: &Sized| if self.0.contains_key(&file.name) { Self::BYTES } else { file.bytes };
+        files.iter().map(|file| Sized { bytes: bytes(file), ..*file }).collect()
+    }
+
+    fn others(&self, files: Vec<Sized>) -> Vec<Sized> {
+        files.into_iter().filter(|file| !self.0.contains_key(&file.name)).collect()
+    }
+
+    /// The first reason that still counts: the file is one of these.
+    fn reason(self, committed: &[FileName]) -> Option<RunError> {
+        self.0.into_iter().find(|(file, _)| committed.binary_search(file).is_ok()).map(|(_, error)| error)
+    }
+}
+
+fn are_among(committed: &[FileName], files: &[Sized]) -> bool {
+    files.iter().all(|file| committed.binary_search(&file.name).is_ok())
 }
 
 /// What to merge next. What did not fit into memory with the files before it comes first, without them: these are not rewritten each time.

@@ -22,8 +22,8 @@ use crate::lake::{FileName, NodeId, Standing, standing};
 use neighbours::Neighbours;
 pub use schema::kind;
 
-/// A running node unlinks what it has replaced within moments.
-const UNLINK_PATIENCE: Duration = Duration::from_secs(3);
+/// A running node unlinks what it has replaced within moments, or when the merge is done that it is at.
+const UNLINK_PATIENCE: Duration = Duration::from_secs(10);
 const UNLINK_STEP: Duration = Duration::from_millis(100);
 
 const DAMAGED: &str = "the file was changed or damaged since it was written; restore it from a backup";
@@ -169,26 +169,25 @@ impl VerifyReport {
 
     /// Parquet files below `lake/` that are no part of the lake. Readers that take all files of a folder read them too.
     fn add_strangers(&mut self, data_dir: &Path, wanted: &Wanted, node: Option<NodeId>) -> Result<(), LakeToolError> {
+        let here = on_disk(data_dir)?;
+        let here: Vec<&str> = here.iter().map(String::as_str).filter(|path| wanted.takes_path(path)).collect();
+        let now = standing(data_dir, &here)?;
+        let mut others = here;
+        others.retain(|path| now.get(path) != Some(&Standing::Committed));
+        let is_going = |path: &&str| matches!(now.get(path), Some(Standing::Removed | Standing::Aborted));
+        // Those that come to go meanwhile have their time yet: only these are waited for.
         let give_up = Instant::now() + UNLINK_PATIENCE;
-        loop {
-            let here = on_disk(data_dir)?;
-            let here: Vec<&str> = here.iter().map(String::as_str).filter(|path| wanted.takes_path(path)).collect();
-            let now = standing(data_dir, &here)?;
-            let others: Vec<&str> =
-                here.into_iter().filter(|path| now.get(path) != Some(&Standing::Committed)).collect();
-            let is_going = |path: &&str| matches!(now.get(path), Some(Standing::Removed | Standing::Aborted));
-            if others.iter().any(is_going) && Instant::now() < give_up {
-                std::thread::sleep(UNLINK_STEP);
-                continue;
-            }
-            for path in others {
-                match Fault::of_stranger(path, now.get(path), node) {
-                    Some(fault) => self.faults.push(fault),
-                    None => self.unfinished.push(path.to_owned()),
-                }
-            }
-            return Ok(());
+        while others.iter().any(is_going) && Instant::now() < give_up {
+            std::thread::sleep(UNLINK_STEP);
+            others.retain(|path| !is_going(path) || data_dir.join(path).exists());
         }
+        for path in others {
+            match Fault::of_stranger(path, now.get(path), node) {
+                Some(fault) => self.faults.push(fault),
+                None => self.unfinished.push(path.to_owned()),
+            }
+        }
+        Ok(())
     }
 
     pub fn to_json(&self) -> serde_json::Result<String> {
