@@ -1,14 +1,19 @@
-//! `ringest lake`: looks into the lake of a data directory.
+//! `ringest lake`: looks into the lake of a data directory, and takes lost files out of it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::config::Basis;
+use crate::server::{self, ServerError};
 use crate::tools::lake::{self, LakeToolError, Wanted};
 
 const BESIDE_A_NODE: &str = "Nothing is changed. It may be run beside a running node.";
 const EPOCHS: &str = "Prints one JSON object, as GET /api/changes of a node does. Ask with its last_epoch the next time: no change is missed then. \
                       Changes that have no epoch of their own (files in the place of others, expiry) may be told again; to apply them twice changes \
                       nothing.";
+
+const FORGET: &str = "Their points are lost for good: restore the files from a backup instead if there is one. A damaged file that cannot be restored \
+                      is first moved out of lake/. Without lost files a day is compacted as a whole again, and a start warns of none.";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum LakeCommand {
@@ -24,6 +29,9 @@ pub enum LakeCommand {
     /// List the files that came into the lake and that left it, by epoch.
     #[command(after_help = EPOCHS)]
     Changes(ChangesArgs),
+    /// Take lost files out of the lake: such as belong to it and are not there any more. The node must not run.
+    #[command(after_help = FORGET)]
+    Forget(ForgetArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +96,15 @@ pub struct ChangesArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct ForgetArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The files, as `lake verify` names them: relative to the data directory.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
 struct Place {
     /// The node's data directory.
     #[arg(long, value_name = "DIR")]
@@ -100,6 +117,8 @@ pub enum LakeCommandError {
     Lake(#[from] LakeToolError),
     #[error("cannot write the report as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("the lake is not sound; the list of its faults is on standard output")]
     Unsound,
 }
@@ -126,6 +145,13 @@ pub fn run(command: &LakeCommand) -> Result<(), LakeCommandError> {
         LakeCommand::Changes(ChangesArgs { place, since, limit }) => {
             let files_max = limit.and_then(|limit| usize::try_from(limit).ok());
             lake::changes(&place.data_dir, *since, files_max)?.to_json()? + "\n"
+        }
+        LakeCommand::Forget(ForgetArgs { place, files }) => {
+            server::forget(&place.data_dir, files, Basis::of_this_machine().memory_limit)?;
+            format!(
+                "{} out of the lake\n",
+                if files.len() == 1 { "1 file is".into() } else { format!("{} files are", files.len()) }
+            )
         }
     };
     // A reader that has seen enough closes the pipe: no fault.

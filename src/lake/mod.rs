@@ -37,7 +37,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ use job::Job;
 pub use ledger::{Change, ChangeKind, Changes, Ledger, Position, Standing, standing};
 pub use manifest::{Damage, NodeId};
 pub use partition::{Day, FileName, day_in, day_of};
-use publish::Publisher;
+use publish::{Publisher, Replacement};
 use recover::Recovered;
 pub use recover::{Inspected, inspect};
 pub use rejects::{RejectOptions, keep_rejects};
@@ -362,6 +362,28 @@ impl Lake {
         // Dropped with the thread, which is an answer too.
         let _ = self.compaction.orders.send(Order::Compact(extent, done));
         answer
+    }
+
+    /// Takes committed files (relative to the data directory) out of the lake that are lost; all of them or none.
+    ///
+    /// # Errors
+    /// A sentence: one of them is there, or is no part of the lake, or the manifest cannot be written.
+    pub fn forget(&self, files: &[String]) -> Result<(), String> {
+        let inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.iter().find(|file| !inventory.contains(file)) {
+            return Err(format!("{file} is no part of it; files are named as `ringest lake verify` does it"));
+        }
+        drop(inventory);
+        if let Some(file) = files.iter().find(|file| self.data_dir.join(file).exists()) {
+            return Err(format!("{file} is there; move it out of lake/ first if its points are to be gone"));
+        }
+        let names = files.iter().filter_map(|file| FileName::parse(file.rsplit('/').next()?));
+        let epoch = names.map(|name| name.epoch).max().unwrap_or(0);
+        let (done, answer) = bounded(1);
+        let _ = self
+            .commands
+            .send(Command::Replace(Replacement { epoch, files: Vec::new(), removes: files.to_vec() }, done));
+        answer.recv().unwrap_or_else(|_| Err("the lake has stopped".to_owned()))
     }
 
     /// Publishes all that was submitted and ends the threads. A merge that is going on is given up, with nothing changed. A replay that is not finished is given up; it is no error.

@@ -6,7 +6,6 @@
 //! Death: accepting ends, idle connections close, requests in flight are finished (or cut), each shard leaves its last epoch, the
 //! lake publishes it, the log is written out and what the lake has of it removed, the data directory is released.
 
-mod compact;
 mod conn;
 mod connections;
 mod durable;
@@ -14,6 +13,7 @@ mod epoch;
 mod feed;
 mod linger;
 mod node;
+mod offline;
 mod places;
 mod recovery;
 mod reload;
@@ -52,7 +52,7 @@ use recovery::RecoveryError;
 use signal::{Stop, Watch};
 
 pub use crate::lake::Compacted;
-pub use compact::compact;
+pub use offline::{compact, forget};
 pub use signal::{EarlyHangups, heed_hangups};
 
 /// How long a port that is taken is asked for again.
@@ -99,6 +99,8 @@ pub enum ServerError {
     NoLake { path: PathBuf },
     #[error("not everything was compacted: {reason}")]
     Compaction { reason: String },
+    #[error("nothing was taken out of the lake: {reason}")]
+    Forgetting { reason: String },
     #[error("{0}")]
     Poisoned(Arc<str>),
     #[error("{count} shards did not end within {} s after their connections were cut; what they held is not published", CUT_GRACE.as_secs())]

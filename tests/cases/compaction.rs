@@ -118,6 +118,45 @@ fn files_that_cannot_be_read_are_named_and_part_what_is_merged() {
 }
 
 #[test]
+fn lost_files_are_forgotten_and_then_missed_by_nobody() {
+    let node = Node::start(&[]);
+    write(&node, 0, 5);
+    let mut own: Vec<String> = parquet_files(node.data_dir())
+        .iter()
+        .filter(|file| file.starts_with("db/m1"))
+        .map(|file| format!("lake/{}", file.display()))
+        .collect();
+    own.sort();
+    let forget = |dir: &Path, files: &[&str]| {
+        let output = ringest("lake").arg("forget").arg("--data-dir").arg(dir).args(files).output().unwrap();
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = forget(node.data_dir(), &[&own[0]]);
+    assert!(code == Some(1) && text.contains("is in use by another ringest"), "{text}");
+    let dir = node.stop();
+    for lost in &own[1..3] {
+        fs::remove_file(dir.path().join(lost)).unwrap();
+    }
+    let left = points(dir.path());
+    for (file, why) in
+        [(&*own[0], "is there"), ("lake/db/m1/none", "is no part of it"), (&own[1][5..], "is no part of it")]
+    {
+        let (code, text) = forget(dir.path(), &[&own[1], file]);
+        assert!(code == Some(1) && text.contains(file) && text.contains(why), "{text}");
+    }
+    let verify = || ringest("lake").arg("verify").arg("--data-dir").arg(dir.path()).output().unwrap();
+    let faults = String::from_utf8(verify().stdout).unwrap();
+    assert!(own[1..3].iter().all(|lost| faults.contains(lost)) && faults.contains("the lake has 2 faults"), "{faults}");
+    assert_eq!(forget(dir.path(), &[&own[1], &own[2]]), (Some(0), "2 files are out of the lake\n".to_owned()));
+    assert_eq!(verify().status.code(), Some(0));
+    let node = Node::start_in(dir, &[]);
+    assert_eq!(node.request("POST", "/api/compact", b"").status, 200);
+    assert_eq!((files(node.data_dir()), points(node.data_dir())), (2, left));
+    node.stop();
+}
+
+#[test]
 fn a_node_merges_by_itself_beside_writes_and_flushes() {
     let node = Node::start(&["--compaction", "auto"]);
     write(&node, 0, 60);

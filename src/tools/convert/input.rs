@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::error::Cause;
 
@@ -96,7 +96,7 @@ impl Waiting {
         let is_gzip = head == GZIP;
         let whole = Cursor::new(head).chain(read);
         let read: Box<dyn Read + Send> = match is_gzip {
-            true => Box::new(MultiGzDecoder::new(BufReader::with_capacity(GZIP_BUFFER_BYTES, whole))),
+            true => Box::new(Members::new(BufReader::with_capacity(GZIP_BUFFER_BYTES, whole))),
             false => Box::new(whole),
         };
         Ok(Some(Opened { name, read, is_gzip }))
@@ -112,6 +112,42 @@ fn head(read: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     read.take(GZIP.len() as u64).read_to_end(&mut head)?;
     Ok(head)
+}
+
+/// What the members of a gzip file hold, one behind the other. Zero bytes between them and behind the last are passed over, as gzip(1) does it:
+/// tapes and block devices fill their blocks up with them.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Members<R> {
+    fn new(read: R) -> Self {
+        Self(Some(GzDecoder::new(read)))
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let bytes = member.read(buffer)?;
+            if bytes > 0 || buffer.is_empty() {
+                return Ok(bytes);
+            }
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            self.0 = skip_zeros(&mut rest)?.then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
+    }
+}
+
+/// Answers whether anything else follows.
+fn skip_zeros(read: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = read.fill_buf()?;
+        let (zeros, all) = (bytes.iter().take_while(|byte| **byte == 0).count(), bytes.len());
+        read.consume(zeros);
+        if zeros < all || all == 0 {
+            return Ok(all > 0);
+        }
+    }
 }
 
 /// Counts what is read.

@@ -26,7 +26,7 @@ pub use schema::kind;
 const UNLINK_PATIENCE: Duration = Duration::from_secs(10);
 const UNLINK_STEP: Duration = Duration::from_millis(100);
 
-const DAMAGED: &str = "the file was changed or damaged since it was written; restore it from a backup";
+const DAMAGED: &str = "the file was changed or damaged since it was written; restore it from a backup, or move it away and take it out of the lake with `ringest lake forget`";
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -152,8 +152,7 @@ impl VerifyReport {
 
     /// Files that the manifest listed and that were not there.
     fn add_absent(&mut self, data_dir: &Path, absent: &[&str]) -> Result<(), LakeToolError> {
-        const ADVICE: &str =
-            "restore it from a backup; without it its points are lost, and the node goes on without them";
+        const ADVICE: &str = "restore it from a backup; without one its points are lost: take it out of the lake with `ringest lake forget`";
         let now = standing(data_dir, absent)?;
         for path in absent {
             // Without a manifest it was there a moment ago.
