@@ -373,9 +373,9 @@ options! {
     flush_bytes: usize = Setting {
         key: "flush-size",
         placeholder: "SIZE",
-        accepts: "a size from 64KiB to 2GiB, such as 256MiB",
+        accepts: "a size from 64KiB to 2GiB, such as 64MiB",
         default: DefaultValue::Computed {
-            says: "256MiB, or an eighth of memory-limit if that is less",
+            says: "64MiB times the default of shards, or an eighth of memory-limit if that is less",
             value: |basis| value::show_size(&basis.flush_bytes()),
         },
         parse: |text| value::size(text, 64 * KIB, 2 * GIB),

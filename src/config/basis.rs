@@ -11,7 +11,10 @@ const NO_LIMIT: u64 = 1 << 60;
 /// Memory limit where neither cgroup nor machine says how much there is.
 const MEMORY_LIMIT_UNKNOWN: usize = 1024 * MIB;
 
-const FLUSH_BYTES: usize = 256 * MIB;
+/// By shard. What lies in memory when it is sorted costs more the more it is: pages that are touched for the first time, and caches that are missed
+/// (docs/PERFORMANCE.md, "How much is flushed at once").
+const FLUSH_BYTES: usize = 64 * MIB;
+const FLUSH_BYTES_MAX: usize = GIB;
 const BODY_BYTES: usize = 25_000_000;
 const WAL_LIMIT: usize = 8 * GIB;
 
@@ -42,7 +45,7 @@ impl Basis {
     }
 
     pub fn flush_bytes(&self) -> usize {
-        FLUSH_BYTES.min(self.memory_limit / 8)
+        (FLUSH_BYTES * self.shards()).min(FLUSH_BYTES_MAX).min(self.memory_limit / 8)
     }
 
     pub fn body_bytes(&self) -> usize {

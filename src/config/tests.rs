@@ -113,7 +113,7 @@ fn the_effective_configuration_is_a_configuration_file() {
 fn defaults_follow_the_machine_and_the_memory_limit() {
     let config = loaded(None, &[], &[]).unwrap().config;
     assert_eq!((config.shards, config.lake_threads), (5, 3));
-    assert_eq!((config.memory_bytes_max, config.flush_bytes), (8 * GIB, 256 * MIB));
+    assert_eq!((config.memory_bytes_max, config.flush_bytes), (8 * GIB, 5 * 64 * MIB));
     assert_eq!(config.body_bytes_max, 25_000_000);
     assert_eq!(config.default_retention, Some(72 * HOUR));
     let small = loaded(None, &[], &[("memory-limit", "400MiB")]).unwrap().config;
