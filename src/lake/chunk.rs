@@ -8,17 +8,17 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 
-use bytes::Bytes;
 use parquet::basic::{CompressionCodec, Encoding, PageType};
-use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::file::writer::TrackedWrite;
 
 use crate::budget::Reservation;
 
+use super::checksum;
 use super::footer::{Footer, io_error};
 use super::gather::Filled;
+use super::page_header::{Content, Page};
 use super::page_index::ChunkIndex;
 use super::pages;
 
@@ -121,6 +121,8 @@ impl<F: Fn(Range<usize>, u64) -> Statistics> Bounds for F {}
 /// Writes the chunks of one file. Its share of the memory budget follows what it holds.
 pub(super) struct ChunkWriter<'a> {
     file: TrackedWrite<File>,
+    /// Of the bytes written.
+    crc: crc32fast::Hasher,
     footer: Footer,
     zstd: zstd::bulk::Compressor<'static>,
     level: Level,
@@ -164,9 +166,12 @@ impl<'a> ChunkWriter<'a> {
     ) -> io::Result<Self> {
         let mut file = TrackedWrite::new(file);
         file.write_all(&MAGIC)?;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&MAGIC);
         Ok(Self {
             indexed,
             file,
+            crc,
             footer,
             zstd: zstd::bulk::Compressor::new(level.zstd())?,
             level,
@@ -206,7 +211,9 @@ impl<'a> ChunkWriter<'a> {
     pub fn finish(mut self, created_by: &str, pairs: &[(&str, String)]) -> io::Result<File> {
         self.set_base(self.base + self.footer.bytes_to_finish());
         let position = self.file.bytes_written() as u64;
-        self.file.write_all(&self.footer.finish(position, created_by, pairs)?)?;
+        let mut end = self.footer.finish(position, created_by, pairs)?;
+        checksum::insert(self.crc, &mut end);
+        self.file.write_all(&end)?;
         self.file.flush()?;
         self.file.into_inner().map_err(io_error)
     }
@@ -328,31 +335,23 @@ impl<'a> ChunkWriter<'a> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> io::Result<()> {
         let mut bytes = self.spare.pop().unwrap_or_default();
-        let num_values = rows.len() as u32;
+        let content = Content::Rows { rows: rows.len() as u32, encoding };
         if !shape.required {
             pages::levels(shape.filled, rows, &mut bytes);
         }
         write(&mut bytes);
-        self.hold(Page::DataPage {
-            buf: bytes.into(),
-            num_values,
-            encoding,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        })
+        self.hold(Page { bytes, content })
     }
 
     /// How many entries it has.
     fn dictionary(&mut self, dictionary: Dictionary) -> io::Result<usize> {
         let Dictionary { bytes, entries } = dictionary;
-        let (buf, num_values, encoding) = (bytes.into(), entries as u32, Encoding::PLAIN);
-        self.hold(Page::DictionaryPage { buf, num_values, encoding, is_sorted: false })?;
+        self.hold(Page { bytes, content: Content::Dictionary { entries: entries as u32 } })?;
         Ok(entries)
     }
 
     fn hold(&mut self, page: Page) -> io::Result<()> {
-        self.open.held_bytes += page.buffer().len();
+        self.open.held_bytes += page.bytes.len();
         self.open.held.push(page);
         self.account(self.packed.capacity());
         if self.open.zstd || self.open.held_bytes > HELD_MAX {
@@ -369,12 +368,10 @@ impl<'a> ChunkWriter<'a> {
     fn compress(&mut self, page: Page) -> io::Result<()> {
         let mut packed = std::mem::take(&mut self.packed);
         packed.clear();
-        packed.reserve(zstd::zstd_safe::compress_bound(page.buffer().len()));
+        packed.reserve(zstd::zstd_safe::compress_bound(page.bytes.len()));
         self.account(packed.capacity());
-        self.zstd.compress_to_buffer(page.buffer(), &mut packed)?;
-        let packed = Bytes::from(packed);
-        self.write(page, Some(packed.clone()))?;
-        let packed = emptied(packed);
+        self.zstd.compress_to_buffer(&page.bytes[..], &mut packed)?;
+        self.write(page, Some(&packed))?;
         if packed.capacity() <= SPARE_MAX {
             self.packed = packed;
         }
@@ -382,29 +379,33 @@ impl<'a> ChunkWriter<'a> {
     }
 
     /// The page as it is, or `packed` in its place.
-    fn write(&mut self, mut page: Page, packed: Option<Bytes>) -> io::Result<()> {
-        let bytes = page.buffer().clone();
-        if let Some(packed) = packed {
-            let (Page::DataPage { buf, .. } | Page::DataPageV2 { buf, .. } | Page::DictionaryPage { buf, .. }) =
-                &mut page;
-            *buf = packed;
-        }
-        let page = CompressedPage::new(page, bytes.len());
-        let written = SerializedPageWriter::new(&mut self.file).write_page(page).map_err(io_error)?;
+    fn write(&mut self, page: Page, packed: Option<&[u8]>) -> io::Result<()> {
+        let stored = packed.unwrap_or(&page.bytes);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(stored);
+        let header = page.header(stored, crc.clone().finalize())?;
+        let offset = self.file.bytes_written() as u64;
+        self.file.write_all(&header)?;
+        self.file.write_all(stored)?;
+        self.crc.update(&header);
+        self.crc.combine(&crc);
         let open = &mut self.open;
-        if written.page_type == PageType::DICTIONARY_PAGE {
-            open.dictionary = Some(written.offset);
-        } else {
-            open.data.get_or_insert(written.offset);
-            open.data_pages += 1;
-            if let Some(index) = &mut open.index {
-                index.placed(written.offset, written.compressed_size);
+        let size = header.len() + stored.len();
+        match page.content {
+            Content::Dictionary { .. } => open.dictionary = Some(offset),
+            Content::Rows { .. } => {
+                open.data.get_or_insert(offset);
+                open.data_pages += 1;
+                if let Some(index) = &mut open.index {
+                    index.placed(offset, size);
+                }
             }
         }
-        open.uncompressed += written.uncompressed_size;
-        open.compressed += written.compressed_size;
-        let bytes = emptied(bytes);
+        open.uncompressed += header.len() + page.bytes.len();
+        open.compressed += size;
+        let Page { mut bytes, .. } = page;
         if bytes.capacity() <= SPARE_MAX && self.spare.len() < SPARES {
+            bytes.clear();
             self.spare.push(bytes);
         }
         Ok(())
@@ -415,15 +416,15 @@ impl<'a> ChunkWriter<'a> {
         let (held, raw) = (std::mem::take(&mut self.open.held), self.open.held_bytes);
         let mut packed = Vec::new();
         if !self.open.zstd && raw >= COMPRESSED_MIN {
-            let pack = |page: &Page| self.zstd.compress(page.buffer()).map(Bytes::from);
+            let pack = |page: &Page| self.zstd.compress(&page.bytes);
             packed = held.iter().map(pack).collect::<io::Result<Vec<_>>>()?;
             // Where compression gains next to nothing, readers are spared it.
-            self.open.zstd = packed.iter().map(Bytes::len).sum::<usize>() < raw - raw / GAIN_MIN;
+            self.open.zstd = packed.iter().map(Vec::len).sum::<usize>() < raw - raw / GAIN_MIN;
         }
-        self.account(packed.iter().map(Bytes::len).sum());
+        self.account(packed.iter().map(Vec::len).sum());
         for (index, page) in held.into_iter().enumerate() {
-            let packed = packed.get(index).cloned();
-            self.write(page, packed.filter(|_| self.open.zstd))?;
+            let packed = packed.get(index).filter(|_| self.open.zstd);
+            self.write(page, packed.map(Vec::as_slice))?;
         }
         let open = std::mem::take(&mut self.open);
         let chunk = ColumnChunkMetaData::builder(self.footer.next_column())
@@ -449,12 +450,4 @@ impl<'a> ChunkWriter<'a> {
         self.footer.column(chunk.build().map_err(io_error)?, index);
         Ok(())
     }
-}
-
-/// The buffer behind the only handle, to be filled again. Emptied first: a vector made of bytes is a copy of what they
-/// hold, be it to the same place.
-fn emptied(bytes: Bytes) -> Vec<u8> {
-    let mut bytes = bytes.try_into_mut().unwrap_or_default();
-    bytes.clear();
-    bytes.into()
 }

@@ -6,10 +6,12 @@
 //! and is tried again. What is committed is merged into larger files later (`compact`).
 
 mod checkpoint;
+mod checksum;
 mod chunk;
 mod column;
 mod compact;
 mod coordinator;
+mod damage;
 mod disk;
 mod encode;
 mod expiry;
@@ -21,6 +23,7 @@ mod inventory;
 mod job;
 mod ledger;
 mod manifest;
+mod page_header;
 mod page_index;
 mod pages;
 mod partition;
@@ -52,6 +55,7 @@ use crate::table::SealedTable;
 pub use compact::{Clock, Compacted, Extent};
 use compact::{Exchange, Handle, Order, Surroundings, Touched, Worker};
 use coordinator::{Backlog, Command, Coordinator, Shared, Step};
+pub use damage::{damage, damaged_footer, unreadable};
 use expiry::Expiry;
 pub use expiry::ExpiryOptions;
 pub use feed::{Feed, FeedError, feed};

@@ -18,6 +18,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::catalog::{FieldType, Table};
 
+use super::super::damage::{damage, damaged_footer, unreadable};
 use super::super::encode::FIRST_EPOCH;
 use super::super::partition::{FileName, day_of};
 use super::super::series::tag_order;
@@ -30,9 +31,14 @@ const COLUMN_BYTES: usize = 24 << 10;
 /// Columns that are read side by side. A file with more is read in groups of so many, one group after the other for each batch, so that a
 /// table of thousands of columns needs no reader for each of them in each file.
 const GROUP_COLUMNS: usize = 256;
+/// Bytes of a page without values and of its header, at most; and rows of the smallest pages that are cut.
+const EMPTY_PAGE_BYTES: i64 = 40;
+const INDEXED_PAGE_ROWS: i64 = 16 << 10;
 /// Rows of a data page, at most; and bytes of a page of strings, about, with the longest string that a point may have.
 const PAGE_ROWS: u64 = 64 << 10;
 const STRING_PAGE_BYTES: u64 = 2 << 20;
+/// What to do about a file that is damaged.
+const RESTORE: &str = "; restore it from a copy: until then the files of its day are not merged";
 
 /// What is merged, and where it lies in time.
 #[derive(Clone, Copy)]
@@ -117,17 +123,22 @@ pub(super) struct Described {
 
 impl Described {
     pub fn read(path: &Path) -> Result<Self, MergeError> {
-        Self::of(path).map_err(|error| MergeError::input(path, format!("cannot be read: {error}")))
+        Self::of(path).map_err(|what| MergeError::input(path, what))
     }
 
     fn of(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
+        let unreadable = |error: &dyn std::fmt::Display| format!("cannot be read: {error}");
+        let file = File::open(path).map_err(|error| unreadable(&error))?;
+        if let Some(what) = damaged_footer(&file).map_err(|error| unreadable(&error))? {
+            return Err(what + RESTORE);
+        }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| error.to_string())?;
-        let named =
-            |key| pair(metadata.metadata(), key).map(str::to_owned).ok_or_else(|| format!("its footer has no {key}"));
-        let tags: Vec<String> =
-            serde_json::from_str(&named("ringest.tags")?).map_err(|error| format!("its ringest.tags: {error}"))?;
+        let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| unreadable(&error))?;
+        let named = |key| {
+            pair(metadata.metadata(), key).map(str::to_owned).ok_or_else(|| format!("has no {key} in its footer"))
+        };
+        let tags: Vec<String> = serde_json::from_str(&named("ringest.tags")?)
+            .map_err(|error| format!("has a ringest.tags in its footer that is no list: {error}"))?;
         let fields = metadata.schema().fields().len().saturating_sub(tags.len() + 2);
         let (bucket, measurement) = (named("ringest.bucket")?, named("ringest.measurement")?);
         Ok(Self { bucket, measurement, tags: tags.len(), fields })
@@ -157,6 +168,9 @@ impl Opened {
         let wrong = |what: String| MergeError::input(path, what);
         let unreadable = |error: &dyn std::fmt::Display| wrong(format!("cannot be read: {error}"));
         let file = File::open(path).map_err(|error| unreadable(&error))?;
+        if let Some(what) = damage(&file).map_err(|error| unreadable(&error))? {
+            return Err(wrong(what + RESTORE));
+        }
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let plain = ArrowReaderMetadata::load(&file, options()).map_err(|error| unreadable(&error))?;
         check_origin(plain.metadata(), name, partition.table).map_err(wrong)?;
@@ -318,12 +332,14 @@ fn chunks(metadata: &ParquetMetaData, column: usize) -> impl Iterator<Item = &Co
     metadata.row_groups().iter().map(move |group| group.column(column))
 }
 
+/// Whether a column must be read. That it has no values is believed only of chunks that are too small to have them.
 fn has_values(metadata: &ParquetMetaData, column: usize) -> bool {
-    let is_null = |chunk: &ColumnChunkMetaData| {
+    let is_empty = |chunk: &ColumnChunkMetaData| {
         let nulls = chunk.statistics().and_then(|statistics| statistics.null_count_opt());
-        nulls == Some(chunk.num_values() as u64)
+        let pages = chunk.num_values() / INDEXED_PAGE_ROWS + 1;
+        nulls == Some(chunk.num_values() as u64) && chunk.uncompressed_size() <= pages * EMPTY_PAGE_BYTES
     };
-    !chunks(metadata, column).all(is_null)
+    !chunks(metadata, column).all(is_empty)
 }
 
 /// Bytes of one page of each column, with its dictionary, at most.
@@ -392,7 +408,7 @@ impl Input {
             match self.columns.next() {
                 Ok(Some(columns)) if columns[0].is_empty() => {}
                 Ok(Some(columns)) => break Batch::new(&columns, &self.layout),
-                Err(error) => break Err(format!("cannot be read: {error}")),
+                Err(error) => break Err(self.unreadable(&error)),
                 Ok(None) if self.left > 0 => break Err(format!("ends with {} rows missing", self.left)),
                 Ok(None) => return Ok(false),
             }
@@ -403,6 +419,16 @@ impl Input {
         self.last = Some(batch.key(batch.time.len() - 1));
         self.batch = Some(batch);
         Ok(true)
+    }
+
+    /// The sentence, with the column if it is found: what reads many of them at once does not say it.
+    fn unreadable(&self, error: &io::Error) -> String {
+        let place = || {
+            let file = File::open(&self.path).ok()?;
+            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+            unreadable(&file, &ArrowReaderMetadata::load(&file, options).ok()?)
+        };
+        format!("cannot be read: {}{RESTORE}", place().unwrap_or_else(|| error.to_string()))
     }
 
     /// The last row that is loaded.

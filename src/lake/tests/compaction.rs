@@ -10,23 +10,23 @@ const TAGS: [&str; 3] = ["zhost", "b", "region"];
 const NODE: u64 = 7;
 
 /// A folder with files of one day, and what they hold together.
-struct Day {
-    folder: tempfile::TempDir,
+pub(super) struct Day {
+    pub folder: tempfile::TempDir,
     /// With every column.
     table: Table,
-    sources: Vec<Source>,
+    pub sources: Vec<Source>,
     /// By file, in order of writing.
     written: Vec<(u64, Vec<Row>)>,
 }
 
 impl Day {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder, table: table(0, &TAGS, &FIELDS), sources: Vec::new(), written: Vec::new() }
     }
 
     /// A file of these rows, whose table knew so many tags and fields then. All rows are of one day.
-    fn add(&mut self, name: FileName, rows: Vec<Row>, tags: usize, fields: usize) {
+    pub fn add(&mut self, name: FileName, rows: Vec<Row>, tags: usize, fields: usize) {
         let table = table(0, &TAGS[..tags], &FIELDS[..fields]);
         let known = |row: Row| Row {
             tags: row.tags.into_iter().filter(|(tag, _)| (*tag as usize) < tags).collect(),
@@ -53,7 +53,7 @@ impl Day {
         }
     }
 
-    fn merge(&self, limits: Limits) -> Result<Merged, MergeError> {
+    pub fn merge(&self, limits: Limits) -> Result<Merged, MergeError> {
         let budget = Budget::new(1 << 30);
         let aside = |file: usize| self.folder.path().join(format!("{file}.part"));
         let merged = merge(&self.task(limits, &budget), aside, &mut || true);
@@ -62,7 +62,7 @@ impl Day {
     }
 
     /// What the files of a merge hold is what the first of the sources do.
-    fn check(&self, merged: &Merged, what: &str) {
+    pub fn check(&self, merged: &Merged, what: &str) {
         let mut found = Vec::new();
         for (path, written) in &merged.files {
             let rows = read(path, &self.table);
@@ -88,7 +88,7 @@ fn write_as(path: &Path, table: &Table, parts: &[Arc<DayPart>], name: FileName) 
     write_file(&Input { table, parts, origin, path, sync: false, files: FileOptions::default() }, &mut memory).unwrap();
 }
 
-fn name(epoch: u64, n: u32) -> FileName {
+pub(super) fn name(epoch: u64, n: u32) -> FileName {
     FileName::new(epoch, n, NodeId::of_test(NODE))
 }
 
@@ -106,7 +106,7 @@ fn bits(fields: &BTreeMap<u32, Value>) -> BTreeMap<u32, String> {
     fields.iter().map(|(field, value)| (*field, shown(value))).collect()
 }
 
-fn limits(slice_rows: usize, batch_rows: usize, file_bytes: usize) -> Limits {
+pub(super) fn limits(slice_rows: usize, batch_rows: usize, file_bytes: usize) -> Limits {
     Limits { bytes: 256 << 20, slice_rows, batch_rows, file_bytes }
 }
 
@@ -281,7 +281,7 @@ fn a_file_that_is_not_what_its_name_promises_stops_a_merge_and_is_named() {
         let bytes = std::fs::read(&day.sources[2].path).unwrap();
         std::fs::write(&day.sources[2].path, &bytes[20..]).unwrap();
     };
-    check(&shorter, "cannot be read");
+    check(&shorter, "is damaged");
     let other_type = |day: &mut Day| {
         let fields: Vec<(&str, FieldType)> = FIELDS.iter().map(|(name, _)| (*name, FieldType::Boolean)).collect();
         let table = table(0, &TAGS, &fields);

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod compaction;
+mod damage;
 mod exchange;
 mod expiry;
 mod feed;

@@ -15,7 +15,7 @@ use super::bounds::Bounds;
 use super::rows::Keys;
 use super::schema::{self, TIME_COLUMNS};
 use super::{Checked, DAMAGED, Fault, Known};
-use crate::lake::day_in;
+use crate::lake::{damage, day_in, unreadable};
 
 /// Columns that are read together, and most values of a batch.
 const COLUMNS_AT_ONCE: usize = 16;
@@ -38,14 +38,20 @@ pub fn check(data_dir: &Path, path: &str, known: &Known) -> Checked {
             file => file?,
         };
         let bytes = file.metadata()?.len();
+        if let Some(what) = damage(&file)? {
+            tell(what);
+            return Ok(Some((0, bytes)));
+        }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&file, options)?;
         let opened = Opened { file, metadata };
         let tags = schema::check(path, opened.metadata.metadata(), known, &mut tell);
-        if let (Some(tags), Some(day)) = (tags, day_in(path)) {
-            opened.check_keys(tags, day, &mut tell)?;
+        if let Err(error) = opened.check_values(tags.zip(day_in(path)), &mut tell) {
+            // What reads some columns at once does not say in which it was.
+            let place = unreadable(&opened.file, &opened.metadata).unwrap_or_else(|| error.to_string());
+            tell(format!("cannot be read: {place}"));
+            return Ok(Some((0, 0)));
         }
-        opened.check_bounds(&mut tell)?;
         Ok(Some((opened.metadata.metadata().file_metadata().num_rows().max(0) as u64, bytes)))
     };
     let (rows, bytes) = match read() {
@@ -75,6 +81,13 @@ impl Opened {
         let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), columns);
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone());
         builder.with_row_groups(vec![group]).with_projection(mask).with_batch_size(rows).build()
+    }
+
+    fn check_values(&self, keys: Option<(usize, i64)>, tell: &mut impl FnMut(String)) -> Result<(), ParquetError> {
+        if let Some((tags, day)) = keys {
+            self.check_keys(tags, day, tell)?;
+        }
+        self.check_bounds(tell)
     }
 
     /// Order of the rows, their day, and that none is there twice.
