@@ -9,6 +9,9 @@ use parquet::errors::ParquetError;
 
 use super::checksum::Checksum;
 
+/// Without a subject, as all sentences here.
+pub const FOOTER_DAMAGED: &str = "is damaged, the bytes of its footer are not those that were written";
+
 /// Compares a file with its checksum: reads all of it. `None`: it is as it was written, or has no checksum.
 ///
 /// # Errors
@@ -16,7 +19,7 @@ use super::checksum::Checksum;
 pub fn damage(file: &File) -> io::Result<Option<String>> {
     let Some(checksum) = Checksum::of(file)? else { return Ok(None) };
     if !checksum.holds_footer(file)? {
-        return Ok(Some(footer_damage()));
+        return Ok(Some(FOOTER_DAMAGED.to_owned()));
     }
     if checksum.holds_pages(file)? {
         return Ok(None);
@@ -28,17 +31,12 @@ pub fn damage(file: &File) -> io::Result<Option<String>> {
     Ok(Some(format!("is damaged, its bytes are not those that were written: {place}")))
 }
 
-/// The same for the footer alone, which is read at once.
+/// Compares the footer alone, which is read at once.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn damaged_footer(file: &File) -> io::Result<Option<String>> {
-    let Some(checksum) = Checksum::of(file)? else { return Ok(None) };
-    Ok((!checksum.holds_footer(file)?).then(footer_damage))
-}
-
-fn footer_damage() -> String {
-    "is damaged, its bytes are not those that were written: its footer".to_owned()
+pub fn footer_is_damaged(file: &File) -> io::Result<bool> {
+    Ok(Checksum::of(file)?.map(|checksum| checksum.holds_footer(file)).transpose()? == Some(false))
 }
 
 /// The first column chunk whose values cannot be read, and why.

@@ -55,7 +55,7 @@ use crate::table::SealedTable;
 pub use compact::{Clock, Compacted, Extent};
 use compact::{Exchange, Handle, Order, Surroundings, Touched, Worker};
 use coordinator::{Backlog, Command, Coordinator, Shared, Step};
-pub use damage::{damage, damaged_footer, unreadable};
+pub use damage::{damage, footer_is_damaged, unreadable};
 use expiry::Expiry;
 pub use expiry::ExpiryOptions;
 pub use feed::{Feed, FeedError, feed};

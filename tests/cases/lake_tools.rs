@@ -23,12 +23,12 @@ use crate::answers::expect_row;
 use crate::lake_reader::{Lake, parquet_files};
 use crate::node::{Client, Node, ringest};
 
-fn lake(data_dir: &Path, command: &str, args: &[&str]) -> Output {
+pub fn lake(data_dir: &Path, command: &str, args: &[&str]) -> Output {
     ringest("lake").arg(command).arg("--data-dir").arg(data_dir).args(args).output().unwrap()
 }
 
 #[track_caller]
-fn must(output: &Output) -> String {
+pub fn must(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -256,7 +256,7 @@ fn change_statistics(path: &Path, column: &str, statistics: impl Fn() -> Option<
 }
 
 /// The data directory of a stopped node, and the file of its first epoch: rows without host; with a and then x; with b.
-fn stopped() -> (TempDir, PathBuf) {
+pub fn stopped() -> (TempDir, PathBuf) {
     let dir = filled().stop();
     let mut files =
         parquet_files(dir.path()).into_iter().filter(|path| path.starts_with("b%C3%BCro/cpu/day=2023-11-14"));

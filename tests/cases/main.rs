@@ -16,6 +16,8 @@ mod buckets;
 mod compaction;
 #[cfg(feature = "lake")]
 mod convert;
+#[cfg(feature = "lake")]
+mod damage;
 mod exact;
 mod fleet_strategy;
 #[path = "../fuzzed/mod.rs"]

@@ -18,7 +18,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::catalog::{FieldType, Table};
 
-use super::super::damage::{damage, damaged_footer, unreadable};
+use super::super::checksum::Checksum;
+use super::super::damage::{FOOTER_DAMAGED, damage, footer_is_damaged, unreadable};
 use super::super::encode::FIRST_EPOCH;
 use super::super::partition::{FileName, day_of};
 use super::super::series::tag_order;
@@ -31,9 +32,6 @@ const COLUMN_BYTES: usize = 24 << 10;
 /// Columns that are read side by side. A file with more is read in groups of so many, one group after the other for each batch, so that a
 /// table of thousands of columns needs no reader for each of them in each file.
 const GROUP_COLUMNS: usize = 256;
-/// Bytes of a page without values and of its header, at most; and rows of the smallest pages that are cut.
-const EMPTY_PAGE_BYTES: i64 = 40;
-const INDEXED_PAGE_ROWS: i64 = 16 << 10;
 /// Rows of a data page, at most; and bytes of a page of strings, about, with the longest string that a point may have.
 const PAGE_ROWS: u64 = 64 << 10;
 const STRING_PAGE_BYTES: u64 = 2 << 20;
@@ -129,8 +127,8 @@ impl Described {
     fn of(path: &Path) -> Result<Self, String> {
         let unreadable = |error: &dyn std::fmt::Display| format!("cannot be read: {error}");
         let file = File::open(path).map_err(|error| unreadable(&error))?;
-        if let Some(what) = damaged_footer(&file).map_err(|error| unreadable(&error))? {
-            return Err(what + RESTORE);
+        if footer_is_damaged(&file).map_err(|error| unreadable(&error))? {
+            return Err(format!("{FOOTER_DAMAGED}{RESTORE}"));
         }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(|error| unreadable(&error))?;
@@ -176,8 +174,10 @@ impl Opened {
         check_origin(plain.metadata(), name, partition.table).map_err(wrong)?;
         let schema = with_dictionaries(plain.schema(), partition.table).map_err(wrong)?;
         let parquet = Arc::clone(plain.metadata());
-        let used: Vec<usize> =
-            (0..schema.fields().len()).filter(|column| *column < 2 || has_values(&parquet, *column)).collect();
+        // That a column has no values is believed only where a checksum vouches for the footer.
+        let is_vouched = Checksum::of(&file).map_err(|error| unreadable(&error))?.is_some();
+        let is_read = |column: &usize| *column < 2 || !is_vouched || has_values(&parquet, *column);
+        let used: Vec<usize> = (0..schema.fields().len()).filter(is_read).collect();
         let layout = Layout::new(&schema, &used, partition.table);
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(&parquet), options().with_schema(Arc::new(schema)))
             .map_err(|error| unreadable(&error))?;
@@ -332,14 +332,12 @@ fn chunks(metadata: &ParquetMetaData, column: usize) -> impl Iterator<Item = &Co
     metadata.row_groups().iter().map(move |group| group.column(column))
 }
 
-/// Whether a column must be read. That it has no values is believed only of chunks that are too small to have them.
 fn has_values(metadata: &ParquetMetaData, column: usize) -> bool {
-    let is_empty = |chunk: &ColumnChunkMetaData| {
+    let is_null = |chunk: &ColumnChunkMetaData| {
         let nulls = chunk.statistics().and_then(|statistics| statistics.null_count_opt());
-        let pages = chunk.num_values() / INDEXED_PAGE_ROWS + 1;
-        nulls == Some(chunk.num_values() as u64) && chunk.uncompressed_size() <= pages * EMPTY_PAGE_BYTES
+        nulls == Some(chunk.num_values() as u64)
     };
-    !chunks(metadata, column).all(is_empty)
+    !chunks(metadata, column).all(is_null)
 }
 
 /// Bytes of one page of each column, with its dictionary, at most.

@@ -1,9 +1,14 @@
 //! Files in which bytes have changed: a merge fails, or gives the rows that were written. It never gives others.
 
+use std::ops::Range;
+
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataWriter};
+use parquet::file::statistics::Statistics;
+
 use crate::lake::checksum::Checksum;
 
 use super::compaction::{Day, limits, name};
-use super::files::{Mix, random_row};
+use super::files::{Mix, metadata, random_row};
 use super::*;
 
 /// Files of one day with values of all types and encodings; the second one is to be damaged.
@@ -64,17 +69,70 @@ fn a_changed_byte_anywhere_stops_a_merge() {
     }
 }
 
+/// The day, its second file without the checksum of all of it, and where its chunks lie.
+fn without_checksum_of_the_file(wide: bool) -> (Day, Vec<u8>, Vec<(String, Range<usize>)>) {
+    let day = day(wide);
+    let path = &day.sources[1].path;
+    let bytes = without_checksum(&std::fs::read(path).unwrap());
+    std::fs::write(path, &bytes).unwrap();
+    assert!(Checksum::of(&File::open(path).unwrap()).unwrap().is_none());
+    let metadata = metadata(path);
+    let [group] = metadata.row_groups() else { panic!("one row group") };
+    let chunk = |chunk: &ColumnChunkMetaData| {
+        let (start, bytes) = chunk.byte_range();
+        (chunk.column_descr().name().to_owned(), start as usize..(start + bytes) as usize)
+    };
+    let chunks = group.columns().iter().map(chunk).collect();
+    (day, bytes, chunks)
+}
+
 #[test]
-fn a_changed_byte_of_a_page_stops_a_merge_without_the_checksum_of_the_file() {
+fn pages_and_their_headers_stop_a_merge_without_the_checksum_of_the_file() {
     for wide in [false, true] {
-        let day = day(wide);
-        let bytes = without_checksum(&std::fs::read(&day.sources[1].path).unwrap());
-        std::fs::write(&day.sources[1].path, &bytes).unwrap();
-        assert!(Checksum::of(&File::open(&day.sources[1].path).unwrap()).unwrap().is_none());
-        let footer = super::files::metadata(&day.sources[1].path);
-        let chunks = footer.row_groups().iter().flat_map(|group| group.columns());
-        let pages_end = chunks.map(|chunk| chunk.byte_range()).map(|(start, bytes)| start + bytes).max().unwrap();
-        let undetected = undetected(&day, &bytes, (4..pages_end as usize).step_by(1));
-        eprintln!("{wide} {pages_end} {undetected:?}");
+        let (day, bytes, chunks) = without_checksum_of_the_file(wide);
+        undetected(&day, &bytes, (4..chunks.last().unwrap().1.end).step_by(if wide { 5 } else { 3 }));
+    }
+}
+
+#[test]
+fn the_column_whose_bytes_have_changed_is_named() {
+    for (is_checked, begins) in [(true, "is damaged"), (false, "cannot be read")] {
+        let (day, bytes, chunks) = without_checksum_of_the_file(false);
+        let whole = if is_checked { self::day(false) } else { day };
+        let path = &whole.sources[1].path;
+        let bytes = if is_checked { std::fs::read(path).unwrap() } else { bytes };
+        for (column, chunk) in &chunks {
+            let mut damaged = bytes.clone();
+            // The last byte of a chunk is one of a value, or of a level.
+            damaged[chunk.end - 1] ^= 1;
+            std::fs::write(path, &damaged).unwrap();
+            let error = whole.merge(limits(100, 64, 1 << 30)).unwrap_err().to_string();
+            let expected = format!("row group 0, column {column:?}: ");
+            assert!(error.contains(begins) && error.contains(&expected), "{error}");
+            assert!(error.contains("checksum") && error.contains("restore it from a copy"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_footer_that_denies_a_columns_values_does_not_take_them_away() {
+    let (day, bytes, chunks) = without_checksum_of_the_file(true);
+    let path = &day.sources[1].path;
+    for (at, (column, _)) in chunks.iter().enumerate().skip(2) {
+        let metadata = metadata(path);
+        let mut builder = metadata.into_builder();
+        let [group] = &builder.take_row_groups()[..] else { panic!("one row group") };
+        let mut columns = group.columns().to_vec();
+        let nulls = columns[at].num_values() as u64;
+        let denied = columns[at].clone().into_builder().clear_statistics();
+        let denied = denied.set_statistics(Statistics::boolean(None, None, None, Some(nulls), false));
+        columns[at] = denied.build().unwrap();
+        let group = group.clone().into_builder().set_column_metadata(columns).build().unwrap();
+        let metadata = builder.set_row_groups(vec![group]).build();
+        let mut file = bytes[..chunks.last().unwrap().1.end].to_vec();
+        ParquetMetaDataWriter::new(&mut file, &metadata).finish().unwrap();
+        std::fs::write(path, &file).unwrap();
+        day.check(&day.merge(limits(100, 64, 1 << 30)).unwrap(), column);
+        std::fs::write(path, &bytes).unwrap();
     }
 }

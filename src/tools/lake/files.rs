@@ -11,7 +11,7 @@ use parquet::file::statistics::Statistics;
 
 use super::LakeToolError;
 use crate::catalog::encode_path_segment;
-use crate::lake::{FileName, Ledger, Standing, standing};
+use crate::lake::{FileName, Ledger, Standing, footer_is_damaged, standing};
 
 /// How often looking begins anew because files were replaced meanwhile.
 const ATTEMPTS: usize = 10;
@@ -137,8 +137,12 @@ impl Footer {
             file => file.map_err(|source| LakeToolError::Io { path: full.clone(), source })?,
         };
         let bytes = file.metadata().map_err(|source| LakeToolError::Io { path: full.clone(), source })?.len();
+        let unreadable = |reason: String| LakeToolError::Footer { path: full.clone(), reason };
+        if footer_is_damaged(&file).map_err(|error| unreadable(error.to_string()))? {
+            return Err(unreadable("its bytes are not those that were written".to_owned()));
+        }
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&file);
-        let metadata = metadata.map_err(|error| LakeToolError::Footer { path: full, reason: error.to_string() })?;
+        let metadata = metadata.map_err(|error| unreadable(error.to_string()))?;
         Ok(Some(Self { path: path.to_owned(), bytes, metadata }))
     }
 
