@@ -43,7 +43,7 @@ class File:
         name, day = FILE_NAME.fullmatch(path.name), DAY_FOLDER.fullmatch(path.parent.name)
         need(name and day, path, "not named day=YYYY-MM-DD/<epoch>-<n>-<node>[-<first epoch>].parquet")
         self.day = day.group(1)
-        self.parquet = pyarrow.parquet.ParquetFile(path)
+        self.parquet = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
         metadata = {key.decode(): value.decode() for key, value in (self.parquet.metadata.metadata or {}).items()}
         need("ARROW:schema" not in metadata, path, "an Arrow schema is embedded")
         for key in ("bucket", "measurement", "tags", "node", "epoch"):

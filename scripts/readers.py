@@ -1,4 +1,5 @@
 """Five readers of a table of the lake: DuckDB, Polars, pyarrow, pandas, DataFusion. All must see the same values, row by row, to the bit.
+One of them compares pages with their checksums, and must refuse what is damaged.
 
 Each is asked with its default options, and with those that it needs where columns were added later or where `day` is not a column by itself.
 What the default options do then differs from reader to reader; it is written down here as data, and checked: docs/QUERY.md says the same.
@@ -19,6 +20,8 @@ import pyarrow.dataset
 import pyarrow.parquet
 
 DAY = pyarrow.schema([("day", pyarrow.date32())])
+# So many columns of a file are damaged, each for itself.
+DAMAGED_COLUMNS = 30
 OPERATORS = {"=": operator.eq, ">=": operator.ge}
 # What a reader does with files of one table that differ in columns: it takes those of the first file and drops the others without a word;
 # it refuses where a file lacks a column of the first; it refuses any difference; or it takes the columns of all files.
@@ -70,7 +73,9 @@ class PyArrow:
 
     def read_all(self, folder, schema, condition=None):
         partitioning = pyarrow.dataset.partitioning(DAY, flavor="hive")
-        data = pyarrow.dataset.dataset(folder, schema=pyarrow.unify_schemas([schema, DAY]), partitioning=partitioning)
+        # Not by default: pyarrow compares pages with their checksums.
+        checked = pyarrow.dataset.ParquetFileFormat(page_checksum_verification=True)
+        data = pyarrow.dataset.dataset(folder, schema=pyarrow.unify_schemas([schema, DAY]), partitioning=partitioning, format=checked)
         return data.to_table(filter=condition and OPERATORS[condition.operator](pyarrow.dataset.field(condition.column), condition.value))
 
 
@@ -230,8 +235,30 @@ def check_default(reader, table, rows):
     compare_rows(what, found, as_pandas_gives(expected) if reader.name == "pandas" else expected)
 
 
+def check_checksums(file):
+    """Pages carry checksums: pyarrow, told to look at them, refuses a column whose last byte has changed. Returns for how many it did."""
+    whole = file.path.read_bytes()
+    group = file.parquet.metadata.row_group(0)
+    columns = [group.column(index) for index in range(min(group.num_columns, DAMAGED_COLUMNS))]
+    for column in columns:
+        first = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+        damaged = bytearray(whole)
+        damaged[first + column.total_compressed_size - 1] ^= 1
+        damaged = pyarrow.BufferReader(bytes(damaged))
+        with pyarrow.parquet.ParquetFile(damaged, page_checksum_verification=True) as parquet:
+            try:
+                parquet.read_row_group(0, columns=[column.path_in_schema])
+            except OSError as error:
+                if "crc" in str(error).lower():
+                    continue
+                raise Disagree(f"{file.path}: a damaged page of {column.path_in_schema} is refused, but not for its checksum: {error}") from error
+        raise Disagree(f"{file.path}: a damaged page of {column.path_in_schema} is read as if it were whole")
+    return len(columns)
+
+
 def agree(table):
     """All readers see every value of every file; returns how many rows they compared."""
+    check_checksums(table.files[-1])
     schema = newest_schema(table)
     rows = read_files(table, schema)
     for reader in READERS:

@@ -52,6 +52,7 @@ def write(root, data, tags=("host",), metadata=None, name="1767225600000-0000-no
     sorting = [order(list(data).index(name), nulls_first=True) for name in names]
     path = root / "lake" / "db" / "m" / f"day={day}" / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    options.setdefault("write_page_checksum", True)
     with pyarrow.parquet.ParquetWriter(path, schema, sorting_columns=sorting, store_schema=store_schema, **options) as writer:
         writer.write_table(pyarrow.table(data, schema=schema), group_rows)
         writer.add_key_value_metadata({f"ringest.{key}": value for key, value in footer.items()})
@@ -157,6 +158,12 @@ class Checks(unittest.TestCase):
             for columns_by_default in {readers.FIRST, readers.FIRST_OR_REFUSES, readers.REFUSES, readers.ALL} - alike:
                 with mock.patch.object(type(reader), "columns", columns_by_default), self.subTest(reader.name, columns=columns_by_default):
                     self.assertRaises(Exception, readers.agree, table)
+
+    def test_pages_without_checksums_are_found(self):
+        readers.agree(self.single(columns()))
+        # Where nothing is compressed, nothing but the checksum tells of a changed value.
+        table = self.single(columns(), write_page_checksum=False, compression="none", use_dictionary=False)
+        self.assertRaisesRegex(readers.Disagree, "is read as if it were whole", readers.agree, table)
 
     def test_a_newest_file_without_a_column_of_an_older_one_is_found(self):
         write(self.root, columns())

@@ -166,8 +166,8 @@ impl Opened {
         let wrong = |what: String| MergeError::input(path, what);
         let unreadable = |error: &dyn std::fmt::Display| wrong(format!("cannot be read: {error}"));
         let file = File::open(path).map_err(|error| unreadable(&error))?;
-        if let Some(what) = damage(&file).map_err(|error| unreadable(&error))? {
-            return Err(wrong(what + RESTORE));
+        if footer_is_damaged(&file).map_err(|error| unreadable(&error))? {
+            return Err(wrong(format!("{FOOTER_DAMAGED}{RESTORE}")));
         }
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let plain = ArrowReaderMetadata::load(&file, options()).map_err(|error| unreadable(&error))?;
@@ -190,13 +190,17 @@ impl Opened {
         Ok(Self { path, file, metadata, layout, used, bytes, reading_bytes, row_bytes, day })
     }
 
-    /// Begins to read, in batches of so many rows at most, and of about so many bytes.
+    /// Begins to read, in batches of so many rows at most, and of about so many bytes. The whole file is compared with its checksum before.
     pub fn read(self, rows_max: usize, bytes_max: usize) -> Result<Input, MergeError> {
         let Self { path, file, metadata, layout, used, bytes, row_bytes, day, .. } = self;
+        let unreadable = |error: io::Error| MergeError::input(&path, format!("cannot be read: {error}"));
+        if let Some(what) = damage(&file).map_err(unreadable)? {
+            return Err(MergeError::input(&path, what + RESTORE));
+        }
         let rows = (bytes_max / row_bytes.max(1)).clamp(1, rows_max);
         let left = metadata.metadata().file_metadata().num_rows() as u64;
         let columns = Columns::new(file, metadata, &used, rows);
-        let columns = columns.map_err(|error| MergeError::input(&path, format!("cannot be read: {error}")))?;
+        let columns = columns.map_err(unreadable)?;
         Ok(Input { path, day, layout, columns, bytes, left, last: None, batch: None })
     }
 }

@@ -81,7 +81,7 @@ pub(in super::super) enum MergeError {
         "{path} and the file after it need more memory at once than the {bytes} bytes that a merge may take: raise memory-limit"
     )]
     Memory { path: PathBuf, bytes: usize },
-    /// Whoever was asked between two slices said so.
+    /// Whoever was asked, before each file and between two slices, said so.
     #[error("it was stopped")]
     Stopped,
 }
@@ -116,7 +116,7 @@ fn merge_into(
     goes_on: &mut dyn FnMut() -> bool,
     written: &mut Vec<(PathBuf, Written)>,
 ) -> Result<(usize, u64), MergeError> {
-    let mut slices = Slices::open(task)?;
+    let mut slices = Slices::open(task, goes_on)?;
     let sources = slices.inputs.len();
     let names = &task.sources[..sources];
     let epochs = names.iter().map(|source| source.name);
@@ -180,10 +180,14 @@ struct Slices<'a> {
 
 impl<'a> Slices<'a> {
     /// Opens as many of the sources as fit into memory together; files of one epoch are not parted.
-    fn open(task: &'a Task<'a>) -> Result<Self, MergeError> {
+    fn open(task: &'a Task<'a>, goes_on: &mut dyn FnMut() -> bool) -> Result<Self, MergeError> {
         let memory = Reservation::new(task.budget, Consumer::Compaction);
         let mut slices = Self { task, inputs: Vec::new(), builders: Vec::new(), memory, reading_bytes: 0, rows: 0 };
         for (index, source) in task.sources.iter().enumerate() {
+            // Each is read wholly once before the merge.
+            if !goes_on() {
+                return Err(MergeError::Stopped);
+            }
             if !slices.admit(source)? {
                 let epoch = source.name.epoch;
                 let before = task.sources[..index].iter().take_while(|source| source.name.epoch != epoch);
