@@ -35,8 +35,8 @@ const GROUP_COLUMNS: usize = 256;
 /// Rows of a data page, at most; and bytes of a page of strings, about, with the longest string that a point may have.
 const PAGE_ROWS: u64 = 64 << 10;
 const STRING_PAGE_BYTES: u64 = 2 << 20;
-/// What to do about a file that is damaged.
-const RESTORE: &str = "; restore it from a copy: until then the files of its day are not merged";
+/// What to do about a file that is damaged or lost.
+pub(super) const RESTORE: &str = "; restore it from a backup";
 
 /// What is merged, and where it lies in time.
 #[derive(Clone, Copy)]

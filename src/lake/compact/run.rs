@@ -12,7 +12,7 @@ use super::super::coordinator::Command;
 use super::super::partition::{FileName, N_MAX, folder as folder_of};
 use super::super::publish::{LINGER, Replacement, Staged};
 use super::Step;
-use super::input::{Described, Partition, bytes_to_open};
+use super::input::{Described, Partition, RESTORE, bytes_to_open};
 use super::merge::{Limits, MergeError, Merged, Source, Task, merge};
 use super::plan::{self, Sized};
 use crate::budget::{Budget, Consumer, Reservation};
@@ -80,7 +80,7 @@ impl Exchange {
         let metadata = std::fs::metadata(&path);
         metadata.map(|metadata| metadata.len()).map_err(|error| RunError::Input {
             name: *name,
-            reason: format!("{} cannot be read: {error}; restore it from a backup", path.display()),
+            reason: format!("{} cannot be read: {error}{RESTORE}", path.display()),
         })
     }
 

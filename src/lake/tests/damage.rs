@@ -112,7 +112,7 @@ fn the_column_whose_bytes_have_changed_is_named() {
             let error = whole.merge(limits(100, 64, 1 << 30)).unwrap_err().to_string();
             let expected = format!("row group 0, column {column:?}: ");
             assert!(error.contains(begins) && error.contains(&expected), "{error}");
-            assert!(error.contains("checksum") && error.contains("restore it from a copy"), "{error}");
+            assert!(error.contains("checksum") && error.contains("restore it from a backup"), "{error}");
         }
     }
 }
