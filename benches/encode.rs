@@ -8,6 +8,8 @@
 //!   --dir DIR     where files are written (a new folder in the system's folder for temporary files)
 //!   --check       exit code 1 if an aim is missed
 //!   --test        a few rows, once
+//!   --counts      the stages whose instructions scripts/count-instructions counts
+//!   --count NAME  one of them once
 //! ```
 //!
 //! Ours is counted from the sealed tables to the finished file: rows are sorted, gathered from their columns, encoded and written;
@@ -29,6 +31,8 @@
 
 #[path = "line/clock.rs"]
 mod clock;
+#[path = "line/counted.rs"]
+mod counted;
 #[path = "encode/data.rs"]
 mod data;
 #[path = "encode/fast_path.rs"]
@@ -47,6 +51,7 @@ use ringest::lake::{Destination, FileOptions, TableFile, write_table};
 use ringest::table::SealedTable;
 
 use clock::{cpu_time, pin};
+use counted::{Count, counted};
 use data::{DATA_SETS, DataSet};
 use fast_path::Chunks;
 use stock::{Style, Table};
@@ -62,11 +67,22 @@ struct Arguments {
     dir: Option<PathBuf>,
     check: bool,
     test: bool,
+    counts: bool,
+    count: Option<Count>,
 }
 
 impl Arguments {
     fn read() -> Result<Self, String> {
-        let mut read = Self { sets: Vec::new(), rows: 1_000_000, rounds: 5, dir: None, check: false, test: false };
+        let mut read = Self {
+            sets: Vec::new(),
+            rows: 1_000_000,
+            rounds: 5,
+            dir: None,
+            check: false,
+            test: false,
+            counts: false,
+            count: None,
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -75,6 +91,8 @@ impl Arguments {
                 "--rounds" => read.rounds = value()?.parse().map_err(|_| "--rounds needs a number")?,
                 "--dir" => read.dir = Some(value()?.into()),
                 "--check" => read.check = true,
+                "--counts" => read.counts = true,
+                "--count" => read.count = Some(Count::named(&value()?, counts())?),
                 "--test" => (read.test, read.rows, read.rounds) = (true, 20_000, 1),
                 "--bench" => {} // from cargo
                 name => read.sets.push(DataSet::named(name).ok_or(format!("there is no data set {name}"))?),
@@ -126,6 +144,14 @@ fn main() -> ExitCode {
     };
     let temporary = tempfile::tempdir().unwrap();
     let dir = arguments.dir.clone().unwrap_or(temporary.path().to_owned());
+    if arguments.counts {
+        counts().for_each(|count| println!("{count}"));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(wanted) = arguments.count {
+        count(wanted, dir);
+        return ExitCode::SUCCESS;
+    }
     pin();
     let mut missed = false;
     for set in &arguments.sets {
@@ -173,14 +199,36 @@ fn ours(set: &DataSet, rows: usize, page_index: bool, dir: &Path) -> (Outcome, V
     let root = dir.join(set.name);
     let _ = fs::remove_dir_all(&root);
     let tables: Vec<SealedTable> = set.sealed(rows);
-    let to = Destination { root, node: *b"bench\0\0\0", epoch: 1_767_225_600_000, files: FileOptions { page_index } };
-    let budget = Budget::new(8 << 30);
+    let to = destination(root, page_index);
     let mut files = Vec::new();
-    let cpu = cpu_time(|| {
-        for table in tables {
-            files.extend(write_table(vec![table], &to, &budget).unwrap());
-        }
-    });
+    let cpu = cpu_time(|| files = write(tables, &to));
     let (rows, bytes) = (files.iter().map(|file| file.rows).sum(), files.iter().map(|file| file.bytes).sum());
     (Outcome { cpu, rows, bytes }, files)
+}
+
+fn destination(root: PathBuf, page_index: bool) -> Destination {
+    Destination { root, node: *b"bench\0\0\0", epoch: 1_767_225_600_000, files: FileOptions { page_index } }
+}
+
+fn write(tables: Vec<SealedTable>, to: &Destination) -> Vec<TableFile> {
+    let budget = Budget::new(8 << 30);
+    tables.into_iter().flat_map(|table| write_table(vec![table], to, &budget).unwrap()).collect()
+}
+
+/// Rows whose instructions are counted: several thousand for each table and column, in one row group.
+const COUNTED_ROWS: usize = 60_000;
+
+/// Open tables to Parquet, of every set.
+fn counts() -> impl Iterator<Item = Count> {
+    DATA_SETS.iter().map(|set| Count { stage: "parquet", input: set.name })
+}
+
+fn count(count: Count, dir: PathBuf) {
+    let set = DataSet::named(count.input).unwrap();
+    let (mut tables, to) = (set.open(COUNTED_ROWS), destination(dir, false));
+    let files = counted(|| write(tables.seal(false), &to));
+    // Those of a series at the same time are one.
+    let rows = files.iter().map(|file| file.rows as usize).sum::<usize>();
+    assert!((COUNTED_ROWS * 99 / 100..=COUNTED_ROWS).contains(&rows), "{rows} rows");
+    count.report(COUNTED_ROWS, "row", files.iter().map(|file| file.bytes as usize).sum());
 }

@@ -10,7 +10,8 @@
 //!   --json          one JSON object per data set
 //!   --test          a little of everything, once
 //! cargo bench --bench line -- --list          names of the data sets
-//! cargo bench --bench line -- --count cpu     body to columns once, for scripts/count-instructions
+//! cargo bench --bench line -- --counts        the stages whose instructions scripts/count-instructions counts
+//!   --count NAME    one of them once
 //! ```
 //!
 //! A data set is 128 MiB (`series` and `churn`: a million lines, each of a new series) of generated lines in bodies of about 1 MiB (`one-line`: of one line), all of them in
@@ -34,6 +35,10 @@
 mod clock;
 #[path = "line/contenders.rs"]
 mod contenders;
+#[path = "line/count.rs"]
+mod count;
+#[path = "line/counted.rs"]
+mod counted;
 #[path = "line/data.rs"]
 mod data;
 #[path = "line/report.rs"]
@@ -49,6 +54,7 @@ use ringest::line::Kernel;
 
 use clock::{cpu_time, pin};
 use contenders::Shard;
+use counted::Count;
 use data::{Bodies, DATA_SETS, DataSet};
 use report::{Measured, Task};
 use targets::TARGETS;
@@ -65,7 +71,8 @@ struct Arguments {
     json: bool,
     test: bool,
     list: bool,
-    count: Option<DataSet>,
+    counts: bool,
+    count: Option<Count>,
 }
 
 impl Arguments {
@@ -78,6 +85,7 @@ impl Arguments {
             json: false,
             test: false,
             list: false,
+            counts: false,
             count: None,
         };
         let set = |name: &str| DataSet::named(name).ok_or(format!("there is no data set {name}"));
@@ -91,7 +99,8 @@ impl Arguments {
                     read.kernels = vec![kernel.ok_or(format!("this processor has no kernel {name}"))?];
                 }
                 "--rounds" => read.rounds = value()?.parse().map_err(|_| "--rounds needs a number")?,
-                "--count" => read.count = Some(set(&value()?)?),
+                "--count" => read.count = Some(Count::named(&value()?, count::counts())?),
+                "--counts" => read.counts = true,
                 "--list" => read.list = true,
                 "--check" => read.check = true,
                 "--json" => read.json = true,
@@ -119,8 +128,12 @@ fn main() -> ExitCode {
         DATA_SETS.iter().for_each(|set| println!("{}", set.name));
         return ExitCode::SUCCESS;
     }
-    if let Some(set) = arguments.count {
-        count(&set, arguments.kernels[0]);
+    if arguments.counts {
+        count::counts().for_each(|count| println!("{count}"));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(count) = arguments.count {
+        count::count(count, arguments.kernels[0]);
         return ExitCode::SUCCESS;
     }
     // As in a node. Without the lake the allocator keeps its own time.
@@ -197,25 +210,4 @@ fn perform(task: Task, bodies: &Bodies, shard: &mut Shard) -> u64 {
         Task::Parse(name) => contenders::parse(bodies, kernel(name)),
         Task::Columns(name) | Task::Again(name) => shard.columns(bodies, kernel(name)),
     }
-}
-
-/// Of a set whose instructions are counted: enough for every path, little enough for a processor in software.
-const COUNTED_BYTES: usize = 6 << 20;
-
-/// Body to columns once, with tables that know as many lines already. Prints what was counted.
-fn count(set: &DataSet, kernel: Kernel) {
-    let mut stream = set.stream();
-    let before = set.next_bytes(&mut stream, COUNTED_BYTES);
-    let bodies = set.next_bytes(&mut stream, COUNTED_BYTES);
-    let mut shard = Shard::new();
-    shard.columns_between_seals(&before, kernel);
-    let points = counted(&mut shard, &bodies, kernel);
-    assert_eq!(points, bodies.lines as u64);
-    println!("{} {} {} {}", set.name, kernel.name(), bodies.bytes, bodies.lines);
-}
-
-/// The function whose instructions scripts/count-instructions counts, by this name.
-#[inline(never)]
-fn counted(shard: &mut Shard, bodies: &Bodies, kernel: Kernel) -> u64 {
-    shard.columns_between_seals(bodies, kernel)
 }

@@ -5,7 +5,12 @@
 //! O_DIRECT, RWF_DSYNC, from memory of as many bytes as the writers have outstanding (from one warm buffer large groups are a half faster,
 //! because the disk then reads them from the processor's cache). Rounds alternate; medians over the rounds are shown,
 //! those of the ratios too: each round of the log is compared with the bare one that follows it. A name ("64x4096") runs one case.
+//! `--counts` names the stages whose instructions scripts/count-instructions counts, `--count NAME` performs one of them once: what a shard does to
+//! queue records, without the log thread and the disk.
 #![allow(clippy::unwrap_used)]
+
+#[path = "line/counted.rs"]
+mod counted;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -21,6 +26,8 @@ use rustix::io::ReadWriteFlags;
 use ringest::budget::Budget;
 use ringest::metrics::Metrics;
 use ringest::wal::{Kind, Options, Record, Wal};
+
+use counted::{Count, counted};
 
 const BLOCK: usize = 4096;
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -54,7 +61,14 @@ fn main() {
     };
     // Beside the target folder: a real disk, where the system's folder for temporary files may be memory.
     let dir = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
-    let log = Log::start(dir.path());
+    if arguments.iter().any(|argument| argument == "--counts") {
+        return COUNTS.iter().for_each(|(count, _)| println!("{count}"));
+    }
+    if arguments.iter().any(|argument| argument == "--count") {
+        let name = filter.expect("--count needs a value");
+        return count(Count::named(name, COUNTS.map(|(count, _)| count)).unwrap(), &Log::start(dir.path(), false));
+    }
+    let log = Log::start(dir.path(), true);
     let mut bare = Bare::new(&dir.path().join("bare"));
     println!(
         "writers x bytes  |  acks/s  MB/s  group  p50 us  p99 us | bare acks/s  MB/s  p50 us |  of bare  p50 / bare"
@@ -118,7 +132,7 @@ struct Log {
 }
 
 impl Log {
-    fn start(dir: &Path) -> Self {
+    fn start(dir: &Path, sync: bool) -> Self {
         let budget = Budget::new(4 << 30);
         let metrics = Metrics::new(&budget);
         let (dir, note) = (dir.join("wal"), dir.join("note"));
@@ -129,7 +143,7 @@ impl Log {
             bytes_max: 1 << 30,
             segment_bytes: SEGMENT_BYTES,
             disk_reserve: 0,
-            sync: true,
+            sync,
         };
         let durable = Arc::new(Mutex::new(Vec::new()));
         let started: Arc<OnceLock<Arc<Wal>>> = Arc::default();
@@ -194,6 +208,46 @@ impl Log {
             positions.iter().zip(before).map(|(after, before)| (after - before) as usize).collect();
         let records = groups.iter().sum();
         (outcome(times, records, size, took), groups)
+    }
+}
+
+/// Records whose instructions are counted, and their size: a line alone, and batches.
+const COUNTS: [(Count, usize); 3] = [
+    (Count { stage: "log", input: "100-bytes" }, 100),
+    (Count { stage: "log", input: "4-KiB" }, 4 << 10),
+    (Count { stage: "log", input: "64-KiB" }, 64 << 10),
+];
+/// Bytes of the payloads of all records that are counted: less than the segment that is written to has left when it is half full.
+const COUNTED_BYTES: usize = 8 << 20;
+const COUNTED_RECORDS_MAX: usize = 10_000;
+
+/// Queues records as shards do. Room and memory for all of them are found before.
+fn count(count: Count, log: &Log) {
+    let (_, size) = COUNTS.into_iter().find(|(other, _)| *other == count).unwrap();
+    let records = (COUNTED_BYTES / size).min(COUNTED_RECORDS_MAX);
+    let payload = vec![b'x'; size];
+    for _ in 0..2 {
+        log.find_room(records, size);
+        log.append(records, &payload);
+    }
+    log.find_room(records, size);
+    counted(|| log.append(records, &payload));
+    count.report(records, "record", records * size);
+}
+
+impl Log {
+    /// Waits until so many records have room. Nobody else takes any, and what was granted once is granted again.
+    fn find_room(&self, records: usize, size: usize) {
+        while self.wal.reserve(records * size, records).is_err() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn append(&self, records: usize, payload: &[u8]) {
+        for _ in 0..records {
+            let mut space = self.wal.reserve(payload.len(), 1).unwrap();
+            space.append(Record { kind: Kind::Request, epoch: 1, births: 0, parts: &[payload] });
+        }
     }
 }
 

@@ -63,6 +63,11 @@ impl DataSet {
 
     /// The tables of one shard that has taken all lines.
     pub fn sealed(&self, rows: usize) -> Vec<SealedTable> {
+        self.open(rows).seal(false)
+    }
+
+    /// The same before they are sealed.
+    pub fn open(&self, rows: usize) -> Tables {
         let (catalog, mut tables) = (Catalog::in_memory(), Tables::new(&Budget::new(8 << 30)));
         let options = line::Options { kernel: Kernel::fastest(), precision: Precision::Nanosecond, default_time_ns: 0 };
         let catalog = Arc::new(catalog);
@@ -73,7 +78,7 @@ impl DataSet {
             assert!(matches!(line::parse(body, options, &mut writer), Parsed::Complete { .. }));
             writer.commit(&mut Unlogged(request)).unwrap();
         }
-        tables.seal(false)
+        tables
     }
 }
 

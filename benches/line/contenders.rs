@@ -63,13 +63,17 @@ pub fn scan(bodies: &Bodies, kernel: Kernel) {
 
 /// The parser with a sink that stores no values. Returns the points.
 pub fn parse(bodies: &Bodies, kernel: Kernel) -> u64 {
-    let mut sink = Predicting::new();
-    let points = bodies.padded().map(|body| points_of(line::parse(body, options(kernel), &mut sink))).sum();
+    parse_into(&mut Predicting::new(), bodies, kernel)
+}
+
+/// The same with a sink that may know lines already.
+pub fn parse_into(sink: &mut Predicting, bodies: &Bodies, kernel: Kernel) -> u64 {
+    let points = bodies.padded().map(|body| points_of(line::parse(body, options(kernel), sink))).sum();
     black_box(sink.checksum);
     points
 }
 
-fn options(kernel: Kernel) -> Options {
+pub fn options(kernel: Kernel) -> Options {
     Options { kernel, precision: Precision::Nanosecond, default_time_ns: 0 }
 }
 

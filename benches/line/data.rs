@@ -72,6 +72,11 @@ impl DataSet {
         DATA_SETS.into_iter().find(|set| set.name == name)
     }
 
+    /// The same with so many hosts at most: making a million takes long where a processor is imitated.
+    pub fn with_hosts_at_most(self, hosts: usize) -> Self {
+        Self { hosts: self.hosts.min(hosts), ..self }
+    }
+
     pub fn stream(&self) -> Workload {
         // 2026-01-01, ten seconds between points.
         Workload::new(self.kind, self.hosts, 1, 1_767_225_600_000_000_000, 10_000_000_000)
