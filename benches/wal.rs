@@ -66,7 +66,8 @@ fn main() {
     }
     if arguments.iter().any(|argument| argument == "--count") {
         let name = filter.expect("--count needs a value");
-        return count(Count::named(name, COUNTS.map(|(count, _)| count)).unwrap(), &Log::start(dir.path(), false));
+        let wanted = Count::named(name, COUNTS.map(|(count, _)| count)).unwrap_or_else(|wrong| panic!("{wrong}"));
+        return count(wanted, &Log::start(dir.path(), false));
     }
     let log = Log::start(dir.path(), true);
     let mut bare = Bare::new(&dir.path().join("bare"));
@@ -238,7 +239,9 @@ fn count(count: Count, log: &Log) {
 impl Log {
     /// Waits until so many records have room. Nobody else takes any, and what was granted once is granted again.
     fn find_room(&self, records: usize, size: usize) {
-        while self.wal.reserve(records * size, records).is_err() {
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while let Err(reason) = self.wal.reserve(records * size, records).map(drop) {
+            assert!(Instant::now() < give_up, "the log has no room for {records} records of {size} bytes: {reason:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -17,7 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 STORED = ROOT / "benches" / "instructions.toml"
 # With `--counts` and `--count`; those in front are built without the lake, too.
 BENCHES = ["line", "wal", "http", "encode"]
-TOLERANCE_PERCENT = 3
+# Until the file says something else. Queueing small records scatters most, as they share a lock with the log's thread.
+TOLERANCE_PERCENT = {"default": 3, "log/100-bytes": 6}
 HEADER = """\
 # Instructions of each stage for fixed inputs: `scripts/count-instructions --check` compares, `--update` rewrites this file.
 # A change of them belongs into the commit that causes it, whose message says why (docs/PERFORMANCE.md, "Instruction counts").
@@ -55,7 +56,8 @@ class Stored:
     """The file with the counts."""
 
     counted_with: dict
-    tolerance_percent: float
+    # By name; "default" for all others.
+    tolerance_percent: dict
     # Instructions per unit, by name.
     each: dict
 
@@ -66,9 +68,14 @@ class Stored:
         each = {f"{stage}/{name}": each for stage, inputs in tables.items() for name, each in inputs.items()}
         return cls(counted_with, tolerance, each)
 
+    def tolerance(self, name):
+        return self.tolerance_percent.get(name, self.tolerance_percent["default"])
+
     def text(self, units):
         """`units` are those of each stage."""
-        lines = [HEADER, f"tolerance_percent = {self.tolerance_percent}\n", "# Others count differently: then --check tells, and does not fail.", "[counted_with]"]
+        lines = [HEADER, "[tolerance_percent]"]
+        lines += [f"{json.dumps(name) if '/' in name else name} = {percent}" for name, percent in self.tolerance_percent.items()]
+        lines += ["", "# Others count differently: then --check tells, and does not fail.", "[counted_with]"]
         lines += [f"{tool} = {json.dumps(version)}" for tool, version in self.counted_with.items()]
         stage = None
         for name, each in self.each.items():
@@ -142,11 +149,11 @@ def faults(counts, stored, is_all):
             found.append(f"{count.name} takes {count.each:.1f} instructions per {count.unit}, and nothing is stored for it")
             continue
         percent = 100 * (count.each / was - 1)
-        if abs(percent) > stored.tolerance_percent:
+        if abs(percent) > stored.tolerance(count.name):
             more = f"{abs(percent):.1f} % {'more' if percent > 0 else 'fewer'}"
             found.append(
                 f"{count.name} takes {count.each:.1f} instructions per {count.unit}, stored are {was:.1f}: {more}, "
-                f"and {stored.tolerance_percent} % either way are allowed"
+                f"and {stored.tolerance(count.name)} % either way are allowed"
             )
     for name in stored.each.keys() - {count.name for count in counts} if is_all else ():
         found.append(f"{name} is stored with {stored.each[name]:.1f} instructions, and no bench counts it any more")
@@ -181,7 +188,7 @@ def check(counts, stored, now, is_all):
             file=sys.stderr,
         )
         return 1
-    print(f"{len(counts)} counts are as stored, within {stored.tolerance_percent} %")
+    print(f"{len(counts)} counts are as stored, within the {stored.tolerance_percent['default']} % that are allowed (a few have their own)")
     return 0
 
 
