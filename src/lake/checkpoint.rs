@@ -1,148 +1,202 @@
 //! A manifest that has grown is condensed at a start: records of what is long gone become one that lists the files of the lake.
 
+use std::io;
+
 use super::LakeError;
-use super::manifest::{Manifest, Record};
-use super::recover::review;
+use super::manifest::{End, HEADER_BYTES, Manifest, NewCheckpoint, Record};
+use super::records::{Entry, Records};
+use super::review::Review;
 
 /// Smaller ones are read in moments.
 const BYTES_MIN: u64 = 4 << 20;
 /// About so much of it stays as it is, for those who follow the feed of changes.
 const KEPT_BYTES: u64 = 1 << 20;
 
-/// The manifest, condensed if that is worth it. `records` are those that it had before recovery, whose own come to nothing: it closes open
-/// intents.
-pub(super) fn condense(manifest: Manifest, records: &[Record]) -> Result<Manifest, LakeError> {
-    let bytes = records.iter().map(Record::encoded_bytes).sum();
-    if bytes < BYTES_MIN {
-        return Ok(manifest);
+/// Condenses the manifest if that is worth it. No intent of it is open.
+pub(super) fn condense(manifest: &mut Manifest) -> Result<(), LakeError> {
+    if manifest.bytes() < BYTES_MIN {
+        return Ok(());
     }
-    let Some(condensed) = condensed(records, bytes, KEPT_BYTES) else { return Ok(manifest) };
     let path = manifest.path().to_owned();
-    let rewritten = match manifest.write_aside(&condensed) {
-        Ok(rewritten) => rewritten,
+    let condensed = match condensed(manifest, KEPT_BYTES) {
+        Ok(Some(condensed)) => condensed,
+        Ok(None) => return Ok(()),
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "the manifest could not be condensed; it stays as it is until the next start");
-            return Ok(manifest);
+            return Ok(());
         }
     };
+    let (before, after) = (manifest.bytes(), condensed.bytes());
     // From here on it is not certain which of the two is there.
-    let rewritten = rewritten.take_place().map_err(|source| LakeError::Io { action: "replace", path, source })?;
-    let (before, after) = (records.len(), condensed.len());
-    tracing::info!(path = %rewritten.path().display(), before, after, "the manifest is condensed: so many records became so many");
-    Ok(rewritten)
+    *manifest = condensed.take_place().map_err(|source| LakeError::Io { action: "replace", path, source })?;
+    tracing::info!(path = %manifest.path().display(), before, after, "the manifest is condensed: so many bytes became so many");
+    Ok(())
 }
 
-/// A checkpoint and the records behind it, about `kept_bytes` of them; `None` where this would not take half of `bytes` away. An intent that was
-/// open at the end is left out, for recovery has taken back what it added.
-fn condensed(records: &[Record], bytes: u64, kept_bytes: u64) -> Option<Vec<Record>> {
-    let cut = cut(records, bytes, kept_bytes)?;
-    let (before, kept) = records.split_at(cut);
-    let past = review(before);
-    if !past.open.is_empty() {
-        return None;
+/// Writes a checkpoint and the records behind it, about `kept_bytes` of them, aside; `None` where this would not take half of the manifest away.
+fn condensed(manifest: &Manifest, kept_bytes: u64) -> Result<Option<Manifest>, LakeError> {
+    let open = || Records::open(manifest.path());
+    let error = |source| LakeError::Io { action: "write", path: manifest.path().with_extension("new"), source };
+    let Some(cut) = open()?.map_or(Ok(None), |records| cut(records, kept_bytes))? else { return Ok(None) };
+    let Some(mut records) = open()? else { return Ok(None) };
+    let past = Review::of(&mut records, Some(cut.offset))?;
+    let Review { epoch, floor, catalog_bytes, files, .. } = &past;
+    let checkpoint = NewCheckpoint { epoch: *epoch, floor: *floor, catalog_bytes: *catalog_bytes, files };
+    let bytes = manifest.bytes() - HEADER_BYTES as u64;
+    if !past.open.is_empty() || checkpoint.encoded_bytes() + records.left_bytes() > bytes / 2 {
+        return Ok(None);
     }
-    let mut files: Vec<String> = past.committed.into_iter().map(str::to_owned).collect();
-    files.sort_unstable();
-    let most = |of: fn(&Record) -> u64| before.iter().map(of).max().unwrap_or(0);
-    let (floor, catalog_bytes) = (most(Record::floor), most(Record::catalog_bytes));
-    let mut condensed = vec![Record::Checkpoint { epoch: past.epoch, floor, catalog_bytes, files }];
-    condensed.extend_from_slice(kept);
-    // Closed, so that nothing is left to be done, and still named: their epochs are not given again.
-    for (epoch, _) in review(kept).open {
-        condensed.push(Record::Abort { epoch });
+    let mut aside = manifest.begin_aside(&checkpoint).map_err(error)?;
+    while let Some(entry) = records.next()? {
+        match entry {
+            Entry::Record(record) => aside.append(&record).map_err(error)?,
+            Entry::Checkpoint(_) => return Err(error(io::Error::other("a checkpoint stands behind other records"))),
+        }
     }
-    (condensed.iter().map(Record::encoded_bytes).sum::<u64>() <= bytes / 2).then_some(condensed)
+    Ok(Some(aside.finish().map_err(error)?))
 }
 
-/// How many records become the checkpoint: up to the first commit of a flush with no more than `kept_bytes` behind it, else up to the last one.
-fn cut(records: &[Record], bytes: u64, kept_bytes: u64) -> Option<usize> {
-    let (mut epoch, mut left, mut cut) = (0, bytes, None);
-    for (index, record) in records.iter().enumerate() {
-        left -= record.encoded_bytes();
-        if matches!(record, Record::Commit { .. } | Record::Checkpoint { .. }) && record.epoch() > epoch {
-            epoch = record.epoch();
-            cut = Some(index + 1);
-            if left <= kept_bytes {
+/// Where the records end that become the checkpoint: behind the first commit of a flush with no more than `kept_bytes` behind it, else behind the
+/// last one.
+fn cut(mut records: Records, kept_bytes: u64) -> Result<Option<End>, LakeError> {
+    let (mut epoch, mut cut) = (0, None);
+    while let Some(entry) = records.next()? {
+        let committed = match entry {
+            Entry::Record(Record::Commit { epoch, .. }) => epoch,
+            Entry::Checkpoint(checkpoint) => checkpoint.epoch,
+            Entry::Record(_) => continue,
+        };
+        if committed > epoch {
+            epoch = committed;
+            cut = Some(records.position());
+            if records.left_bytes() <= kept_bytes {
                 break;
             }
         }
     }
-    cut
+    Ok(cut)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::inventory::Inventory;
     use super::*;
 
-    fn intent(epoch: u64, adds: &[&str], removes: &[&str]) -> Record {
-        let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
-        Record::Intent { epoch, adds: owned(adds), removes: owned(removes) }
+    fn path(epoch: u64, n: u32) -> String {
+        format!(
+            "lake/bucket of a long name/measurement of a long name, too/day=2024-01-01/{epoch:013}-{n:04}-0000000000000001.parquet"
+        )
+    }
+
+    fn flush(epoch: u64) -> [Record; 2] {
+        [intent(epoch, vec![path(epoch, 0)], vec![]), commit(epoch)]
+    }
+
+    fn intent(epoch: u64, adds: Vec<String>, removes: Vec<String>) -> Record {
+        Record::Intent { epoch, adds, removes }
     }
 
     fn commit(epoch: u64) -> Record {
         Record::Commit { epoch, catalog_bytes: epoch * 10 }
     }
 
-    /// Flushes 1 to 100 of a file each, of which one took the place of all others; one that was taken back; a replacement behind the last.
+    /// Flushes 1 to 100 of a file each, of which one took the place of the first 90; one that was taken back; a replacement behind the last.
     fn records() -> Vec<Record> {
-        let names: Vec<String> = (0..=100).map(|epoch| format!("lake/b/m/day=2024-01-01/{epoch:0>100}")).collect();
-        let mut records = Vec::new();
-        for epoch in 1..=100 {
-            records.extend([intent(epoch, &[&names[epoch as usize]], &[]), commit(epoch)]);
-            if epoch == 90 {
-                let old: Vec<&str> = names[1..=90].iter().map(String::as_str).collect();
-                records.extend([intent(90, &["lake/large"], &old), commit(90)]);
-                records.extend([intent(95, &["lake/never"], &[]), Record::Abort { epoch: 95 }]);
-            }
-        }
-        records.extend([intent(100, &["lake/small"], &[&names[100]]), commit(100)]);
+        let mut records: Vec<Record> = (1..=90).flat_map(flush).collect();
+        records.extend([intent(90, vec![path(90, 1)], (1..=90).map(|epoch| path(epoch, 0)).collect()), commit(90)]);
+        records.extend([intent(95, vec![path(95, 7)], vec![]), Record::Abort { epoch: 95 }]);
+        records.extend((91..=100).flat_map(flush));
+        records.extend([intent(100, vec![path(100, 1)], vec![path(100, 0)]), commit(100)]);
         records
     }
 
-    fn total(records: &[Record]) -> u64 {
-        records.iter().map(Record::encoded_bytes).sum()
+    fn written(folder: &Path, records: &[Record]) -> Manifest {
+        let mut manifest = Manifest::create(&folder.join("manifest")).unwrap();
+        records.iter().for_each(|record| manifest.append(record).unwrap());
+        manifest
+    }
+
+    fn review(manifest: &Manifest) -> Review {
+        Review::of(&mut Records::open(manifest.path()).unwrap().unwrap(), None).unwrap()
+    }
+
+    fn said(review: Review) -> (u64, u64, u64, Inventory, usize) {
+        let Review { epoch, floor, catalog_bytes, files, open } = review;
+        (epoch, floor, catalog_bytes, files, open.len())
+    }
+
+    /// The records behind the checkpoint, which comes first.
+    fn tail(manifest: &Manifest) -> Vec<Record> {
+        let mut reader = Records::open(manifest.path()).unwrap().unwrap();
+        assert!(matches!(reader.next().unwrap(), Some(Entry::Checkpoint(_))));
+        let mut tail = Vec::new();
+        while let Some(entry) = reader.next().unwrap() {
+            let Entry::Record(record) = entry else { panic!("{entry:?}") };
+            tail.push(record);
+        }
+        tail
     }
 
     #[test]
     fn what_is_condensed_comes_to_the_same() {
         let records = records();
-        let bytes = total(&records);
         for kept_bytes in [0, 1, 100, 300, 1000, 2000] {
-            let condensed = condensed(&records, bytes, kept_bytes).unwrap();
-            assert!(matches!(condensed[0], Record::Checkpoint { .. }));
-            let (now, before) = (review(&condensed), review(&records));
-            assert_eq!((now.epoch, now.committed), (before.epoch, before.committed), "{kept_bytes}");
-            assert!(now.open.is_empty());
-            let most = |records: &[Record], of: fn(&Record) -> u64| records.iter().map(of).max();
-            for of in [Record::floor, Record::catalog_bytes] {
-                assert_eq!(most(&condensed, of), most(&records, of));
-            }
+            let folder = tempfile::tempdir().unwrap();
+            let manifest = written(folder.path(), &records);
+            let before = said(review(&manifest));
+            let now = condensed(&manifest, kept_bytes).unwrap().unwrap().take_place().unwrap();
+            assert_eq!(said(review(&now)), before, "{kept_bytes}");
+            let tail = tail(&now);
             // Behind the last flush all is kept, for who has heard of it has not heard of that.
-            assert_eq!(condensed[condensed.len() - 2..], records[records.len() - 2..]);
-            assert_eq!(condensed[1..], records[records.len() + 1 - condensed.len()..]);
+            assert!(tail.len() >= 2);
+            assert_eq!(tail, records[records.len() - tail.len()..]);
+            assert_eq!(now.bytes(), std::fs::metadata(now.path()).unwrap().len());
             // Once more, from a checkpoint.
-            assert_eq!(super::condensed(&condensed, total(&condensed), kept_bytes), None, "nothing would be won");
+            assert!(condensed(&now, kept_bytes).unwrap().is_none(), "nothing would be won");
+            // It goes on where it ended.
+            let mut now = now;
+            now.append(&commit(101)).unwrap();
+            assert_eq!(review(&now).epoch, 101);
         }
-        assert_eq!(condensed(&records, bytes, bytes), None, "all is kept");
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = written(folder.path(), &records);
+        assert!(condensed(&manifest, manifest.bytes()).unwrap().is_none(), "all is kept");
     }
 
     #[test]
-    fn what_recovery_closes_is_closed_in_the_condensed_one_too() {
-        let mut records = records();
-        records.push(intent(101, &["lake/cut off"], &[]));
-        let condensed = condensed(&records, total(&records), 100).unwrap();
-        assert_eq!(condensed.last(), Some(&Record::Abort { epoch: 101 }));
-        assert!(review(&condensed).open.is_empty());
-        assert_eq!(condensed.iter().map(Record::floor).max(), Some(101));
+    fn a_checkpoint_is_condensed_with_what_came_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = condensed(&written(folder.path(), &records()), 0).unwrap().unwrap().take_place().unwrap();
+        let (mut before, removes) = (100, |epoch| vec![path(epoch, u32::from(epoch == 100))]);
+        for epoch in 101..200 {
+            manifest.append(&intent(epoch, vec![path(epoch, 0)], removes(before))).unwrap();
+            manifest.append(&commit(epoch)).unwrap();
+            before = epoch;
+        }
+        let before = said(review(&manifest));
+        let now = condensed(&manifest, 0).unwrap().unwrap().take_place().unwrap();
+        assert_eq!(said(review(&now)), before);
+        assert_eq!(tail(&now), []);
+    }
+
+    #[test]
+    fn an_intent_that_is_open_where_it_would_be_cut_keeps_it_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = [vec![intent(101, vec![path(101, 0)], vec![])], records()].concat();
+        assert!(condensed(&written(folder.path(), &records), 0).unwrap().is_none());
     }
 
     #[test]
     fn a_manifest_of_files_that_are_there_stays_as_it_is() {
-        let names: Vec<String> = (1..=100).map(|epoch| format!("lake/{epoch:0>100}")).collect();
-        let flushes = (1..).zip(&names).flat_map(|(epoch, name)| [intent(epoch, &[name], &[]), commit(epoch)]);
-        let records: Vec<Record> = flushes.collect();
-        assert_eq!(condensed(&records, total(&records), 0), None);
-        assert_eq!(condensed(&[], 0, 0), None);
+        let folder = tempfile::tempdir().unwrap();
+        let records: Vec<Record> = (1..=100).flat_map(flush).collect();
+        let manifest = written(folder.path(), &records);
+        assert!(condensed(&manifest, 0).unwrap().is_none());
+        assert!(!folder.path().join("manifest.new").exists(), "it was not begun");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(condensed(&written(folder.path(), &[]), 0).unwrap().is_none());
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::LakeError;
-use super::ledger::{Change, ChangeKind, Changes, Position};
+use super::ledger::{Change, ChangeKind, Changes, Position, Step};
 use super::manifest::NodeId;
 
 /// About what an entry takes beside the paths themselves.
@@ -82,15 +82,22 @@ pub fn feed(
     };
     let mut position = from.filter(|from| from.epoch == since);
     if let Some(position) = position {
-        changes.skip_to(position)?;
+        changes.skip_to(position);
     }
     let mut told: Vec<Change> = Vec::new();
     let (mut files, mut bytes) = (0, 0);
     let mut last_epoch = since;
-    while let Some(change) = changes.next_change()? {
-        if change.kind == ChangeKind::Checkpoint && (1..change.epoch).contains(&since) {
-            return Err(FeedError::Forgotten { since, checkpoint: change.epoch });
-        }
+    while let Some(step) = changes.next()? {
+        let change = match step {
+            Step::Change(change) => change,
+            Step::Checkpoint { epoch, .. } if (1..epoch).contains(&since) => {
+                return Err(FeedError::Forgotten { since, checkpoint: epoch });
+            }
+            Step::Checkpoint { epoch, files } => {
+                let added = files.collect::<Result<_, LakeError>>()?;
+                Change { epoch, kind: ChangeKind::Checkpoint, added, removed: Vec::new() }
+            }
+        };
         if matches!(change.kind, ChangeKind::Flush | ChangeKind::Checkpoint) {
             if change.epoch <= since {
                 // All that stands before it was told before.

@@ -34,6 +34,22 @@ impl Inventory {
         split(path).is_some_and(|(folder, name)| self.0.get(folder).is_some_and(|files| files.contains(&name)))
     }
 
+    /// Whether a file of the lake may have this path.
+    pub fn has_place_for(path: &str) -> bool {
+        let folders = |folder: &str| folder.split('/').all(|name| !["", ".", ".."].contains(&name));
+        path.starts_with("lake/") && split(path).is_some_and(|(folder, _)| folders(folder))
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+
+    /// Ordered by folder and then in order of writing.
+    pub fn paths(&self) -> impl Iterator<Item = String> {
+        self.0.iter().flat_map(|(folder, files)| files.iter().map(move |name| format!("{folder}/{name}")))
+    }
+
     /// The files of a folder, in order of writing.
     pub fn files(&self, folder: &str) -> Vec<FileName> {
         self.0.get(folder).map_or_else(Vec::new, |files| files.iter().copied().collect())

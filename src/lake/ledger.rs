@@ -1,106 +1,17 @@
-//! What the manifest says, read record by record, also beside a node that is writing to it: for tools, and for the feed of changes.
+//! What the manifest says of changes and of files, also beside a node that is writing to it: for tools, for the feed of changes, and for a start.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::hash::Hash;
+use std::path::Path;
 
 use super::LakeError;
 use super::inventory::Inventory;
-use super::manifest::{
-    Damage, HEADER_BYTES, NodeId, PREFIX_BYTES, Record, damaged, read_header, read_record, whole_record_after,
-};
+use super::manifest::{End, NodeId, Record};
+use super::records::{Entry, Paths, Records};
+use super::review::Review;
 
-/// How often, and after which pause, a record is looked at again that is not whole: a node may be writing it.
-const LOOKS: usize = 3;
-const PAUSE: Duration = Duration::from_millis(10);
-
-/// The records of a manifest in their order. One at a time is in memory.
-struct Records {
-    file: BufReader<File>,
-    path: PathBuf,
-    node: NodeId,
-    /// Of the next record.
-    sequence: u64,
-    /// Where the next record begins.
-    offset: u64,
-    /// Where reading ends: what comes later was not there, or not durable, when reading began.
-    end: u64,
-}
-
-impl Records {
-    /// `None` if there is no manifest.
-    fn open(data_dir: &Path) -> Result<Option<Self>, LakeError> {
-        let path = data_dir.join("state/manifest");
-        let error = |action| {
-            let path = path.clone();
-            move |source| LakeError::Io { action, path, source }
-        };
-        let file = match File::open(&path) {
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(error("open"))?,
-        };
-        let end = file.metadata().map_err(error("read"))?.len();
-        // Whoever acts on a record must not see it vanish in a power cut: a node may be about to sync it.
-        file.sync_data().map_err(error("sync"))?;
-        let mut file = BufReader::new(file);
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        file.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(error("read"))?;
-        let node = read_header(&header, &path)?;
-        Ok(Some(Self { file, path, node, sequence: 0, offset: HEADER_BYTES as u64, end }))
-    }
-
-    /// Goes on with the record at `offset`, which has this sequence number.
-    fn skip_to(&mut self, offset: u64, sequence: u64) -> Result<(), LakeError> {
-        self.file.seek(SeekFrom::Start(offset)).map_err(|source| self.unread(source))?;
-        (self.offset, self.sequence) = (offset, sequence);
-        Ok(())
-    }
-
-    /// The next record; `None` at the end, also where a torn record stands there.
-    fn next(&mut self) -> Result<Option<Record>, LakeError> {
-        for look in 0..LOOKS {
-            if self.offset >= self.end {
-                return Ok(None);
-            }
-            if look > 0 {
-                std::thread::sleep(PAUSE);
-                self.file.seek(SeekFrom::Start(self.offset)).map_err(|source| self.unread(source))?;
-            }
-            let bytes = self.candidate().map_err(|source| self.unread(source))?;
-            if let Some((record, bytes)) = read_record(&bytes, 0, self.sequence) {
-                self.sequence += 1;
-                self.offset += bytes as u64;
-                return Ok(Some(record));
-            }
-        }
-        let mut rest = Vec::new();
-        self.file.seek(SeekFrom::Start(self.offset)).map_err(|source| self.unread(source))?;
-        self.file.read_to_end(&mut rest).map_err(|source| self.unread(source))?;
-        match whole_record_after(&rest, 0, self.sequence) {
-            true => Err(damaged(&self.path, Damage::Record { offset: self.offset })),
-            false => Ok(None),
-        }
-    }
-
-    /// The bytes of what may be a record, no more than there are.
-    fn candidate(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let left = self.end - self.offset;
-        self.file.by_ref().take(left.min(PREFIX_BYTES as u64)).read_to_end(&mut bytes)?;
-        if let Some(length) = bytes.get(4..8).and_then(|length| length.try_into().ok()) {
-            let left = left.saturating_sub(PREFIX_BYTES as u64);
-            let body = u64::from(u32::from_le_bytes(length)).min(left);
-            self.file.by_ref().take(body).read_to_end(&mut bytes)?;
-        }
-        Ok(bytes)
-    }
-
-    fn unread(&self, source: io::Error) -> LakeError {
-        LakeError::Io { action: "read", path: self.path.clone(), source }
-    }
-}
+/// Of a data directory.
+pub(super) const MANIFEST: &str = "state/manifest";
 
 /// Why files came into the lake, or left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +22,7 @@ pub enum ChangeKind {
     Replacement,
     /// Files whose time was over.
     Expiry,
-    /// The files that there were when the manifest was condensed.
+    /// The files that there were when the manifest was condensed, or some of them.
     Checkpoint,
 }
 
@@ -141,12 +52,21 @@ pub struct Change {
 pub struct Position {
     /// The newest epoch with a commit up to here.
     pub epoch: u64,
-    offset: u64,
-    sequence: u64,
+    end: End,
+}
+
+/// What stands in the order of changes.
+pub(super) enum Step {
+    Change(Change),
+    /// Only as the first one: the files of the lake when the manifest was condensed. `epoch` is the last that was committed by then.
+    Checkpoint {
+        epoch: u64,
+        files: Paths,
+    },
 }
 
 /// The changes of a lake in their order, from its beginning.
-pub struct Changes {
+pub(super) struct Changes {
     records: Records,
     /// Intents that are neither committed nor aborted so far.
     open: Vec<(u64, Vec<String>, Vec<String>)>,
@@ -160,42 +80,37 @@ impl Changes {
     /// # Errors
     /// The manifest cannot be read, or is of another version.
     pub fn open(data_dir: &Path) -> Result<Option<Self>, LakeError> {
-        let records = Records::open(data_dir)?;
+        let records = Records::open(&data_dir.join(MANIFEST))?;
         Ok(records.map(|records| Self { records, open: Vec::new(), last_epoch: 0 }))
     }
 
     /// Goes on behind `position`, which an earlier reader of the same manifest was at.
-    ///
-    /// # Errors
-    /// The manifest cannot be read.
-    pub fn skip_to(&mut self, position: Position) -> Result<(), LakeError> {
-        self.records.skip_to(position.offset, position.sequence)?;
+    pub fn skip_to(&mut self, position: Position) {
+        self.records.skip_to(position.end);
         self.last_epoch = position.epoch;
-        Ok(())
     }
 
     /// Behind the last change; `None` where something is under way, so that nobody can begin there.
     pub fn position(&self) -> Option<Position> {
-        let Records { offset, sequence, .. } = self.records;
-        self.open.is_empty().then_some(Position { epoch: self.last_epoch, offset, sequence })
+        let end = self.records.position();
+        self.open.is_empty().then_some(Position { epoch: self.last_epoch, end })
     }
 
     pub fn node(&self) -> NodeId {
-        self.records.node
+        self.records.node()
     }
 
     /// # Errors
     /// The manifest cannot be read further, or is damaged.
-    pub fn next_change(&mut self) -> Result<Option<Change>, LakeError> {
-        while let Some(record) = self.records.next()? {
-            match record {
-                Record::Intent { epoch, adds, removes } => self.open.push((epoch, adds, removes)),
-                Record::Abort { epoch } => self.open.retain(|intent| intent.0 != epoch),
-                Record::Commit { epoch, .. } => return Ok(Some(self.commit(epoch))),
-                Record::Checkpoint { epoch, files, .. } => {
-                    self.last_epoch = epoch;
-                    let kind = ChangeKind::Checkpoint;
-                    return Ok(Some(Change { epoch, kind, added: files, removed: Vec::new() }));
+    pub fn next(&mut self) -> Result<Option<Step>, LakeError> {
+        while let Some(entry) = self.records.next()? {
+            match entry {
+                Entry::Record(Record::Intent { epoch, adds, removes }) => self.open.push((epoch, adds, removes)),
+                Entry::Record(Record::Abort { epoch }) => self.open.retain(|intent| intent.0 != epoch),
+                Entry::Record(Record::Commit { epoch, .. }) => return Ok(Some(Step::Change(self.commit(epoch)))),
+                Entry::Checkpoint(checkpoint) => {
+                    self.last_epoch = checkpoint.epoch;
+                    return Ok(Some(Step::Checkpoint { epoch: checkpoint.epoch, files: checkpoint.files }));
                 }
             }
         }
@@ -231,19 +146,14 @@ impl Ledger {
     /// # Errors
     /// The manifest cannot be read, or is damaged, or of another version.
     pub fn read(data_dir: &Path) -> Result<Option<Self>, LakeError> {
-        let Some(mut changes) = Changes::open(data_dir)? else { return Ok(None) };
-        let mut files = Inventory::default();
-        while let Some(change) = changes.next_change()? {
-            change.removed.iter().for_each(|path| files.remove(path));
-            change.added.iter().for_each(|path| files.add(path));
-        }
-        Ok(Some(Self { node: changes.node(), last_epoch: changes.last_epoch, files }))
+        let Some(mut records) = Records::open(&data_dir.join(MANIFEST))? else { return Ok(None) };
+        let Review { epoch, files, .. } = Review::of(&mut records, None)?;
+        Ok(Some(Self { node: records.node(), last_epoch: epoch, files }))
     }
 
     /// The files of the lake, relative to the data directory, ordered by folder and then in order of writing.
     pub fn files(&self) -> impl Iterator<Item = String> {
-        let folders = self.files.folders();
-        folders.flat_map(|(folder, files)| files.iter().map(move |name| format!("{folder}/{name}")))
+        self.files.paths()
     }
 
     pub fn contains(&self, path: &str) -> bool {
@@ -270,32 +180,39 @@ pub enum Standing {
 /// The manifest cannot be read, or is damaged, or of another version.
 pub fn standing<'a>(data_dir: &Path, files: &[&'a str]) -> Result<HashMap<&'a str, Standing>, LakeError> {
     let names: HashMap<&str, &'a str> = files.iter().map(|file| (*file, *file)).collect();
+    let Some(records) = Records::open(&data_dir.join(MANIFEST))? else { return Ok(HashMap::new()) };
+    standings(records, |path| names.get(path).copied())
+}
+
+/// What the manifest says of the files that `wanted` gives a name.
+pub(super) fn standings<Name: Clone + Eq + Hash>(
+    mut records: Records,
+    wanted: impl Fn(&str) -> Option<Name>,
+) -> Result<HashMap<Name, Standing>, LakeError> {
     let mut standings = HashMap::new();
-    let Some(mut records) = Records::open(data_dir)? else { return Ok(standings) };
-    let mut open: Vec<(u64, &'a str, Standing)> = Vec::new();
-    while let Some(record) = records.next()? {
-        match record {
-            Record::Intent { epoch, adds, removes } => {
-                for (paths, once) in [(adds, Standing::Committed), (removes, Standing::Removed)] {
-                    for name in paths.iter().filter_map(|path| names.get(path.as_str())) {
-                        open.push((epoch, name, once));
-                        if once == Standing::Committed {
-                            standings.insert(*name, Standing::Intended);
-                        }
-                    }
+    let mut open: Vec<(u64, Name, Standing)> = Vec::new();
+    while let Some(entry) = records.next()? {
+        match entry {
+            Entry::Record(Record::Intent { epoch, adds, removes }) => {
+                for name in adds.iter().filter_map(|path| wanted(path)) {
+                    open.push((epoch, name.clone(), Standing::Committed));
+                    standings.insert(name, Standing::Intended);
                 }
+                let removes = removes.iter().filter_map(|path| wanted(path));
+                open.extend(removes.map(|name| (epoch, name, Standing::Removed)));
             }
-            Record::Commit { epoch, .. } => {
+            Entry::Record(Record::Commit { epoch, .. }) => {
                 standings.extend(open.extract_if(.., |file| file.0 == epoch).map(|(_, name, once)| (name, once)));
             }
-            Record::Abort { epoch } => {
+            Entry::Record(Record::Abort { epoch }) => {
                 let undone = open.extract_if(.., |file| file.0 == epoch && file.2 == Standing::Committed);
                 standings.extend(undone.map(|(_, name, _)| (name, Standing::Aborted)));
                 open.retain(|file| file.0 != epoch);
             }
-            Record::Checkpoint { files, .. } => {
-                let known = files.iter().filter_map(|path| names.get(path.as_str()));
-                standings.extend(known.map(|name| (*name, Standing::Committed)));
+            Entry::Checkpoint(checkpoint) => {
+                for path in checkpoint.files {
+                    standings.extend(wanted(&path?).map(|name| (name, Standing::Committed)));
+                }
             }
         }
     }

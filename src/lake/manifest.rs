@@ -1,13 +1,12 @@
 //! The log of what belongs to the lake: `state/manifest`, append-only, a checksum per record (docs/FORMATS.md).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use memchr::memmem;
-
 use super::LakeError;
+use super::inventory::Inventory;
 
 /// Random, drawn once per data directory; part of every file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,9 +45,16 @@ const VERSION: u32 = 1;
 const VERSION_WITH_CHECKPOINT: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 24;
 /// Begins each record. No UTF-8 text holds its first byte, so paths in records never look like it.
-const MARK: [u8; 4] = *b"\xF7rec";
+pub(super) const MARK: [u8; 4] = *b"\xF7rec";
 /// Mark, length and checksum.
 pub(super) const PREFIX_BYTES: usize = 12;
+/// Of a checkpoint's body: all that stands before its paths.
+pub(super) const CHECKPOINT_HEAD_BYTES: usize = 37;
+
+const INTENT: u8 = 1;
+const COMMIT: u8 = 2;
+const ABORT: u8 = 3;
+const CHECKPOINT: u8 = 4;
 
 /// One fact about an epoch. Paths are relative to the data directory. What takes the place of committed files, or only removes
 /// them, has an epoch that is committed already.
@@ -61,47 +67,22 @@ pub(super) enum Record {
     Commit { epoch: u64, catalog_bytes: u64 },
     /// The adds of every open intent of the epoch have been unlinked.
     Abort { epoch: u64 },
-    /// The first record: what those came to that stood in its place. `epoch` is the last that was committed, `floor` the newest that any of
-    /// them named, and `files` are those of the lake.
-    Checkpoint { epoch: u64, floor: u64, catalog_bytes: u64, files: Vec<String> },
 }
 
 impl Record {
     pub fn epoch(&self) -> u64 {
         match self {
-            Self::Intent { epoch, .. }
-            | Self::Commit { epoch, .. }
-            | Self::Abort { epoch }
-            | Self::Checkpoint { epoch, .. } => *epoch,
+            Self::Intent { epoch, .. } | Self::Commit { epoch, .. } | Self::Abort { epoch } => *epoch,
         }
     }
+}
 
-    /// New epochs lie above it.
-    pub fn floor(&self) -> u64 {
-        if let Self::Checkpoint { floor, .. } = self { *floor } else { self.epoch() }
-    }
-
-    /// Whether the files `adds` of it appeared, or were about to.
-    pub fn adds(&self) -> &[String] {
-        match self {
-            Self::Intent { adds, .. } => adds,
-            Self::Checkpoint { files, .. } => files,
-            Self::Commit { .. } | Self::Abort { .. } => &[],
-        }
-    }
-
-    /// How much of the catalog committed files rely on by it.
-    pub fn catalog_bytes(&self) -> u64 {
-        match self {
-            Self::Commit { catalog_bytes, .. } | Self::Checkpoint { catalog_bytes, .. } => *catalog_bytes,
-            Self::Intent { .. } | Self::Abort { .. } => 0,
-        }
-    }
-
-    /// Bytes that it takes in the manifest.
-    pub fn encoded_bytes(&self) -> u64 {
-        encode(self, 0).len() as u64
-    }
+/// A place behind records that are whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// Of the record that follows.
+    pub sequence: u64,
+    pub offset: u64,
 }
 
 /// The open manifest.
@@ -116,37 +97,6 @@ pub(super) struct Manifest {
     end: u64,
     /// A sync has failed: nobody knows what is on disk, and nothing may be built on it.
     poisoned: bool,
-}
-
-/// What a manifest says. Nothing was changed to read it.
-#[derive(Debug)]
-pub(super) struct Contents {
-    path: PathBuf,
-    pub node: NodeId,
-    pub records: Vec<Record>,
-    /// Up to the end of the last record that is whole.
-    whole_bytes: u64,
-    /// Bytes of a torn record behind it.
-    pub torn_bytes: u64,
-}
-
-impl Contents {
-    pub fn read(path: &Path) -> Result<Self, LakeError> {
-        let error = |source| LakeError::Io { action: "read", path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(error)?;
-        let node = read_header(&bytes, path)?;
-        let mut records = Vec::new();
-        let mut end = HEADER_BYTES;
-        while let Some((record, next)) = read_record(&bytes, end, records.len() as u64) {
-            records.push(record);
-            end = next;
-        }
-        if whole_record_after(&bytes, end, records.len() as u64) {
-            return Err(damaged(path, Damage::Record { offset: end as u64 }));
-        }
-        let torn_bytes = (bytes.len() - end) as u64;
-        Ok(Self { path: path.to_owned(), node, records, whole_bytes: end as u64, torn_bytes })
-    }
 }
 
 /// What is wrong with a manifest that no crash leaves so.
@@ -195,38 +145,37 @@ impl Manifest {
         Ok(Self { file, path: path.to_owned(), node, sequence: 0, end: HEADER_BYTES as u64, poisoned: false })
     }
 
-    /// Opens the manifest that was read for appending: cuts a torn last record off and syncs what is left, because records that
+    /// Opens the manifest that was read up to `end` for appending: cuts a torn last record off and syncs what is left, because records that
     /// a killed process left in the page cache must not be acted upon before they are durable.
-    pub fn open(read: &Contents) -> Result<Self, LakeError> {
+    pub fn open(path: &Path, node: NodeId, end: End) -> Result<Self, LakeError> {
         let open = || -> io::Result<File> {
-            let file = OpenOptions::new().write(true).open(&read.path)?;
-            file.set_len(read.whole_bytes)?;
+            let file = OpenOptions::new().write(true).open(path)?;
+            file.set_len(end.offset)?;
             file.sync_all()?;
             Ok(file)
         };
-        let path = read.path.clone();
-        let file = open().map_err(|source| LakeError::Io { action: "open", path: path.clone(), source })?;
-        let sequence = read.records.len() as u64;
-        Ok(Self { file, path, node: read.node, sequence, end: read.whole_bytes, poisoned: false })
+        let file = open().map_err(|source| LakeError::Io { action: "open", path: path.to_owned(), source })?;
+        Ok(Self { file, path: path.to_owned(), node, sequence: end.sequence, end: end.offset, poisoned: false })
     }
 
-    /// Writes a manifest of the same node with other records, the first of them a checkpoint, aside. Nothing has changed before it takes its place.
-    pub fn write_aside(&self, records: &[Record]) -> io::Result<Self> {
-        let mut bytes = header(self.node, VERSION_WITH_CHECKPOINT);
-        for (sequence, record) in (0..).zip(records) {
-            bytes.extend(encode(record, sequence));
-        }
-        let mut file = File::create(aside(&self.path))?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        let (sequence, end) = (records.len() as u64, bytes.len() as u64);
-        Ok(Self { file, path: self.path.clone(), node: self.node, sequence, end, poisoned: false })
+    /// Begins a manifest of the same node aside, with a checkpoint as its first record. Nothing has changed before it takes its place.
+    pub fn begin_aside(&self, checkpoint: &NewCheckpoint<'_>) -> io::Result<Aside> {
+        let mut file = BufWriter::new(File::create(aside(&self.path))?);
+        file.write_all(&header(self.node, VERSION_WITH_CHECKPOINT))?;
+        checkpoint.write(&mut file)?;
+        let end = HEADER_BYTES as u64 + checkpoint.encoded_bytes();
+        Ok(Aside { file, path: self.path.clone(), node: self.node, sequence: 1, end })
     }
 
     /// Puts what was written aside in the place of the manifest.
     pub fn take_place(self) -> io::Result<Self> {
         put_in_place(&self.path)?;
         Ok(self)
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.end
     }
 
     pub fn node(&self) -> NodeId {
@@ -263,6 +212,89 @@ impl Manifest {
         self.poisoned = false;
         self.end += bytes.len() as u64;
         self.sequence += 1;
+        Ok(())
+    }
+}
+
+/// A manifest that is being written aside.
+pub(super) struct Aside {
+    file: BufWriter<File>,
+    path: PathBuf,
+    node: NodeId,
+    sequence: u64,
+    end: u64,
+}
+
+impl Aside {
+    pub fn append(&mut self, record: &Record) -> io::Result<()> {
+        let bytes = encode(record, self.sequence);
+        self.file.write_all(&bytes)?;
+        self.sequence += 1;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The whole of it, which is durable but has no name yet.
+    pub fn finish(self) -> io::Result<Manifest> {
+        let Self { file, path, node, sequence, end } = self;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(Manifest { file, path, node, sequence, end, poisoned: false })
+    }
+}
+
+/// A checkpoint to be written. It may name very many files, so that it is written without being held as a whole.
+pub(super) struct NewCheckpoint<'a> {
+    pub epoch: u64,
+    pub floor: u64,
+    pub catalog_bytes: u64,
+    pub files: &'a Inventory,
+}
+
+impl NewCheckpoint<'_> {
+    /// Bytes that it takes in the manifest.
+    pub fn encoded_bytes(&self) -> u64 {
+        PREFIX_BYTES as u64 + self.body_bytes()
+    }
+
+    fn body_bytes(&self) -> u64 {
+        CHECKPOINT_HEAD_BYTES as u64 + self.files.paths().map(|path| 2 + path.len() as u64).sum::<u64>()
+    }
+
+    /// Its paths are gone through a second time, for the checksum stands before them.
+    fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let too_long = |_| io::Error::other("it names more files than a checkpoint can");
+        let bytes = u32::try_from(self.body_bytes()).map_err(too_long)?;
+        let mut checksum = Checksum::default();
+        self.write_body(&mut checksum)?;
+        to.write_all(&prefix(bytes, checksum.0.finalize()))?;
+        self.write_body(to)
+    }
+
+    fn write_body(&self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(&body_head(0, CHECKPOINT, self.epoch))?;
+        to.write_all(&self.floor.to_le_bytes())?;
+        to.write_all(&self.catalog_bytes.to_le_bytes())?;
+        to.write_all(&(self.files.len() as u32).to_le_bytes())?;
+        for path in self.files.paths() {
+            to.write_all(&(path.len() as u16).to_le_bytes())?;
+            to.write_all(path.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Of all that is written to it.
+#[derive(Default)]
+struct Checksum(crc32fast::Hasher);
+
+impl Write for Checksum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -319,16 +351,12 @@ pub(super) fn read_header(bytes: &[u8], path: &Path) -> Result<NodeId, LakeError
 }
 
 fn encode(record: &Record, sequence: u64) -> Vec<u8> {
-    let kind: u8 = match record {
-        Record::Intent { .. } => 1,
-        Record::Commit { .. } => 2,
-        Record::Abort { .. } => 3,
-        Record::Checkpoint { .. } => 4,
+    let kind = match record {
+        Record::Intent { .. } => INTENT,
+        Record::Commit { .. } => COMMIT,
+        Record::Abort { .. } => ABORT,
     };
-    let mut body = Vec::new();
-    body.extend_from_slice(&sequence.to_le_bytes());
-    body.push(kind);
-    body.extend_from_slice(&record.epoch().to_le_bytes());
+    let mut body = body_head(sequence, kind, record.epoch());
     match record {
         Record::Intent { adds, removes, .. } => {
             put_paths(&mut body, adds);
@@ -336,18 +364,19 @@ fn encode(record: &Record, sequence: u64) -> Vec<u8> {
         }
         Record::Commit { catalog_bytes, .. } => body.extend_from_slice(&catalog_bytes.to_le_bytes()),
         Record::Abort { .. } => {}
-        Record::Checkpoint { floor, catalog_bytes, files, .. } => {
-            body.extend_from_slice(&floor.to_le_bytes());
-            body.extend_from_slice(&catalog_bytes.to_le_bytes());
-            put_paths(&mut body, files);
-        }
     }
-    let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
-    bytes.extend_from_slice(&MARK);
-    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    let mut bytes = prefix(body.len() as u32, crc32fast::hash(&body));
     bytes.extend_from_slice(&body);
     bytes
+}
+
+fn prefix(body_bytes: u32, checksum: u32) -> Vec<u8> {
+    [&MARK[..], &body_bytes.to_le_bytes(), &checksum.to_le_bytes()].concat()
+}
+
+/// What every body begins with.
+fn body_head(sequence: u64, kind: u8, epoch: u64) -> Vec<u8> {
+    [&sequence.to_le_bytes()[..], &[kind], &epoch.to_le_bytes()].concat()
 }
 
 fn put_paths(body: &mut Vec<u8>, paths: &[String]) {
@@ -359,46 +388,55 @@ fn put_paths(body: &mut Vec<u8>, paths: &[String]) {
     }
 }
 
-/// The record at `at` with its sequence number and the place behind it; `None` unless it is whole and intact.
-fn read_any(bytes: &[u8], mut at: usize) -> Option<(u64, Record, usize)> {
-    if take::<4>(bytes, &mut at)? != MARK {
-        return None;
+/// What stands before a record's body.
+pub(super) struct Prefix {
+    pub body_bytes: u32,
+    /// Of the body.
+    pub checksum: u32,
+}
+
+impl Prefix {
+    /// `None`: no record begins here.
+    pub fn read(bytes: &[u8; PREFIX_BYTES]) -> Option<Self> {
+        let mut at = 0;
+        let mark: [u8; 4] = take(bytes, &mut at)?;
+        let (body_bytes, checksum) = (take(bytes, &mut at)?, take(bytes, &mut at)?);
+        let (body_bytes, checksum) = (u32::from_le_bytes(body_bytes), u32::from_le_bytes(checksum));
+        (mark == MARK).then_some(Self { body_bytes, checksum })
     }
-    let len = u32::from_le_bytes(take(bytes, &mut at)?) as usize;
-    let checksum = u32::from_le_bytes(take(bytes, &mut at)?);
-    let end = at.checked_add(len)?;
-    let body = bytes.get(at..end)?;
-    if crc32fast::hash(body) != checksum {
-        return None;
+}
+
+/// What stands before the paths of a checkpoint.
+pub(super) struct CheckpointHead {
+    pub sequence: u64,
+    pub epoch: u64,
+    pub floor: u64,
+    pub catalog_bytes: u64,
+    pub files: u32,
+}
+
+impl CheckpointHead {
+    /// `None`: the body is not that of a checkpoint.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let mut at = 0;
+        let (sequence, [kind], epoch) = (number(body, &mut at)?, take(body, &mut at)?, number(body, &mut at)?);
+        let (floor, catalog_bytes) = (number(body, &mut at)?, number(body, &mut at)?);
+        let files = u32::from_le_bytes(take(body, &mut at)?);
+        (kind == CHECKPOINT).then_some(Self { sequence, epoch, floor, catalog_bytes, files })
     }
+}
+
+/// The record with this body, which is intact, and its sequence number; `None` where there is no such record.
+pub(super) fn read_body(body: &[u8]) -> Option<(u64, Record)> {
     let mut at = 0;
-    let sequence = u64::from_le_bytes(take(body, &mut at)?);
-    let [kind] = take(body, &mut at)?;
-    let epoch = u64::from_le_bytes(take(body, &mut at)?);
+    let (sequence, [kind], epoch) = (number(body, &mut at)?, take(body, &mut at)?, number(body, &mut at)?);
     let record = match kind {
-        1 => Record::Intent { epoch, adds: paths(body, &mut at)?, removes: paths(body, &mut at)? },
-        2 => Record::Commit { epoch, catalog_bytes: u64::from_le_bytes(take(body, &mut at)?) },
-        3 => Record::Abort { epoch },
-        4 => {
-            let (floor, catalog_bytes) = (take(body, &mut at)?, take(body, &mut at)?);
-            let (floor, catalog_bytes) = (u64::from_le_bytes(floor), u64::from_le_bytes(catalog_bytes));
-            Record::Checkpoint { epoch, floor, catalog_bytes, files: paths(body, &mut at)? }
-        }
+        INTENT => Record::Intent { epoch, adds: paths(body, &mut at)?, removes: paths(body, &mut at)? },
+        COMMIT => Record::Commit { epoch, catalog_bytes: number(body, &mut at)? },
+        ABORT => Record::Abort { epoch },
         _ => return None,
     };
-    (at == body.len()).then_some((sequence, record, end))
-}
-
-pub(super) fn read_record(bytes: &[u8], at: usize, sequence: u64) -> Option<(Record, usize)> {
-    let (found, record, end) = read_any(bytes, at)?;
-    (found == sequence).then_some((record, end))
-}
-
-/// Whether a whole record with sequence number `sequence` or later lies anywhere behind `at`. Each record is synced before
-/// the next is written, so that a crash cannot tear any but the last.
-pub(super) fn whole_record_after(bytes: &[u8], at: usize, sequence: u64) -> bool {
-    memmem::find_iter(&bytes[at..], &MARK)
-        .any(|found| read_any(bytes, at + found).is_some_and(|(found, ..)| found >= sequence))
+    (at == body.len()).then_some((sequence, record))
 }
 
 fn paths(body: &[u8], at: &mut usize) -> Option<Vec<String>> {
@@ -414,6 +452,10 @@ fn path(body: &[u8], at: &mut usize) -> Option<String> {
     String::from_utf8(path).ok()
 }
 
+fn number(body: &[u8], at: &mut usize) -> Option<u64> {
+    take(body, at).map(u64::from_le_bytes)
+}
+
 fn take<const N: usize>(bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
     let end = at.checked_add(N)?;
     let taken = bytes.get(*at..end)?.try_into().ok()?;
@@ -426,116 +468,16 @@ fn take<const N: usize>(bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    const COMMIT: Record = Record::Commit { epoch: 11, catalog_bytes: 16 };
-
-    fn records() -> Vec<Record> {
-        vec![
-            Record::Intent { epoch: 7, adds: vec!["lake/a".into(), "lake/ü".into()], removes: vec!["lake/c".into()] },
-            Record::Commit { epoch: 7, catalog_bytes: 1 << 40 },
-            Record::Intent { epoch: 9, adds: vec![], removes: vec![] },
-            Record::Abort { epoch: 9 },
-            Record::Checkpoint { epoch: 7, floor: 9, catalog_bytes: 1 << 41, files: vec!["lake/ü".into()] },
-        ]
-    }
-
-    /// A manifest with `records()` and where each of them ends.
-    fn filled(folder: &Path) -> (PathBuf, Vec<usize>) {
-        let path = folder.join("manifest");
-        let mut manifest = Manifest::create(&path).unwrap();
-        let ends = records().into_iter().map(|record| {
-            manifest.append(&record).unwrap();
-            manifest.end as usize
-        });
-        (path, ends.collect())
-    }
-
-    #[test]
-    fn records_are_read_back_and_more_can_follow() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, _) = filled(folder.path());
-        let read = Contents::read(&path).unwrap();
-        assert_eq!((&read.records, read.torn_bytes), (&records(), 0));
-        let mut manifest = Manifest::open(&read).unwrap();
-        manifest.append(&COMMIT).unwrap();
-        let again = Contents::read(&path).unwrap();
-        assert_eq!(again.records.len(), 6);
-        assert_eq!(again.node, manifest.node());
-    }
-
-    #[test]
-    fn a_tail_torn_at_any_byte_is_cut_off() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, ends) = filled(folder.path());
-        let whole = std::fs::read(&path).unwrap();
-        for length in HEADER_BYTES..=whole.len() {
-            // Cut off, and filled with zeros as a power cut may leave it.
-            for filled in [length, whole.len().max(length + 9)] {
-                let mut torn = whole[..length].to_vec();
-                torn.resize(filled, 0);
-                std::fs::write(&path, &torn).unwrap();
-                let read = Contents::read(&path).unwrap();
-                let intact = ends.iter().filter(|end| **end <= length).count();
-                // Zero bytes may be what was there.
-                assert!(read.records.len() >= intact);
-                assert_eq!(read.records, records()[..read.records.len()]);
-                Manifest::open(&read).unwrap().append(&COMMIT).unwrap();
-                let again = Contents::read(&path).unwrap();
-                assert_eq!((again.records.len(), again.torn_bytes), (read.records.len() + 1, 0));
-            }
-        }
-    }
-
-    #[test]
-    fn a_damaged_record_before_an_intact_one_is_refused_with_its_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, ends) = filled(folder.path());
-        let whole = std::fs::read(&path).unwrap();
-        for at in HEADER_BYTES..ends[2] {
-            let mut damaged = whole.clone();
-            damaged[at] ^= 0x20;
-            std::fs::write(&path, &damaged).unwrap();
-            let start = ends.iter().rev().copied().find(|end| *end <= at).unwrap_or(HEADER_BYTES);
-            match Contents::read(&path) {
-                Err(LakeError::ManifestDamaged { damage, .. }) => {
-                    assert_eq!(damage, Damage::Record { offset: start as u64 });
-                }
-                other => panic!("byte {at}: {other:?}"),
-            }
-            assert_eq!(std::fs::read(&path).unwrap(), damaged, "a damaged manifest is not touched");
-        }
-    }
-
-    #[test]
-    fn a_foreign_or_newer_header_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, _) = filled(folder.path());
-        let whole = std::fs::read(&path).unwrap();
-        for at in 0..HEADER_BYTES {
-            let mut damaged = whole.clone();
-            damaged[at] ^= 1;
-            std::fs::write(&path, &damaged).unwrap();
-            match Contents::read(&path).unwrap_err() {
-                LakeError::ManifestVersion { .. } => assert!((8..12).contains(&at), "byte {at}"),
-                LakeError::ManifestDamaged { damage, .. } => assert_eq!(damage, Damage::Header, "byte {at}"),
-                error => panic!("byte {at}: {error}"),
-            }
-        }
-        for length in 0..HEADER_BYTES {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            let error = Contents::read(&path).unwrap_err().to_string();
-            assert!(error.contains(&format!("cut off within its header, at byte {length} of 24")), "{error}");
-        }
-    }
-
     #[test]
     fn a_failed_write_that_cannot_be_taken_back_poisons() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, _) = filled(folder.path());
-        let mut manifest = Manifest::open(&Contents::read(&path).unwrap()).unwrap();
+        let path = folder.path().join("manifest");
+        let mut manifest = Manifest::create(&path).unwrap();
+        let record = Record::Abort { epoch: 11 };
         let writable = std::mem::replace(&mut manifest.file, File::open(&path).unwrap());
-        manifest.append(&COMMIT).unwrap_err();
+        manifest.append(&record).unwrap_err();
         manifest.file = writable;
-        let error = manifest.append(&COMMIT).unwrap_err();
+        let error = manifest.append(&record).unwrap_err();
         assert!(error.to_string().contains("earlier"), "{error}");
     }
 }

@@ -29,8 +29,10 @@ mod pages;
 mod partition;
 mod publish;
 mod quarantine;
+mod records;
 mod recover;
 mod rejects;
+mod review;
 mod series;
 mod sort;
 #[cfg(test)]
@@ -62,7 +64,7 @@ pub use feed::{Feed, FeedError, feed};
 pub use files::{Destination, TableFile, write_table};
 use inventory::Inventory;
 use job::Job;
-pub use ledger::{Change, ChangeKind, Changes, Ledger, Position, Standing, standing};
+pub use ledger::{Change, ChangeKind, Ledger, Position, Standing, standing};
 pub use manifest::{Damage, NodeId};
 pub use partition::{Day, FileName, day_in, day_of};
 use publish::{Publisher, Replacement};
@@ -147,6 +149,11 @@ pub enum LakeError {
     ManifestCut { path: PathBuf, file: PathBuf },
     #[error("{manifest} names the file {file:?}, which is not in the lake: restore the manifest from a backup")]
     ManifestPath { manifest: PathBuf, file: String },
+    #[error(
+        "cannot remove {path}, which is no part of the lake: {source}. Let the user that ringest runs as write to its folder, or remove the \
+         file yourself; a start goes on when it is gone"
+    )]
+    LeftOver { path: PathBuf, source: io::Error },
     #[error("cannot start a lake thread: {0}")]
     Thread(io::Error),
     #[error("the replay of the log has ended early: {reason}. The log is still there, and the next start replays it")]
@@ -198,7 +205,8 @@ impl Lake {
         budget: Arc<Budget>,
         on_commit: OnCommit,
     ) -> Result<Self, LakeError> {
-        let Recovered { manifest, disk, committed, epoch_floor, inventory } = recover::recover(&inspected)?;
+        let data_dir = inspected.data_dir().to_owned();
+        let Recovered { manifest, disk, committed, epoch_floor, inventory } = recover::recover(inspected)?;
         metrics.epoch_committed.set(committed as i64);
         let (progress, watcher) = watch::channel(Progress { committed, ..Progress::default() });
         let backlog = Arc::new(Backlog::default());
@@ -210,7 +218,6 @@ impl Lake {
             threads.push(spawn(&index.to_string(), move || queue.iter().for_each(|job| job.run(&budget)))?);
         }
         let inventory = Arc::new(Mutex::new(inventory));
-        let data_dir = inspected.into_data_dir();
         let (compaction, orders, alive) = Handle::new();
         let touched = Arc::new(Touched::default());
         let around = Surroundings {

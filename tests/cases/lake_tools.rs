@@ -453,7 +453,7 @@ fn what_the_manifest_and_the_folders_disagree_on_is_found() {
 }
 
 /// The body of a record, without its sequence number.
-fn intent(epoch: u64, adds: &[&str], removes: &[&str]) -> Vec<u8> {
+pub fn intent(epoch: u64, adds: &[&str], removes: &[&str]) -> Vec<u8> {
     let mut body = [&[1][..], &epoch.to_le_bytes()].concat();
     for paths in [adds, removes] {
         body.extend((paths.len() as u32).to_le_bytes());
@@ -465,7 +465,7 @@ fn intent(epoch: u64, adds: &[&str], removes: &[&str]) -> Vec<u8> {
     body
 }
 
-fn commit(epoch: u64) -> Vec<u8> {
+pub fn commit(epoch: u64) -> Vec<u8> {
     [&[2][..], &epoch.to_le_bytes(), &16_u64.to_le_bytes()].concat()
 }
 

@@ -17,7 +17,7 @@ use crate::node::{Answer, Client, Node, PATIENCE};
 const MIB: u64 = 1 << 20;
 
 /// The most memory that the node ever had, in bytes.
-fn peak_bytes(node: &Node) -> u64 {
+pub fn peak_bytes(node: &Node) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024

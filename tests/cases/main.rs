@@ -45,6 +45,8 @@ mod load;
 #[cfg(feature = "lake")]
 mod log;
 #[cfg(feature = "lake")]
+mod manifest;
+#[cfg(feature = "lake")]
 mod node;
 #[cfg(feature = "lake")]
 mod page_index;

@@ -5,7 +5,6 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::lake::manifest::Contents;
 use crate::lake::partition::FileName;
 use crate::lake::publish::{Publisher, Staged};
 use crate::lake::{Clock, Compacted, Extent, Lake, Options, Part};
@@ -150,7 +149,7 @@ fn all_is_merged_where_it_is_asked_for_and_nothing_twice() {
 fn what_is_not_committed_is_left_alone_and_its_name_too() {
     let mut timed = Timed::new();
     timed.publish(2);
-    let node = Contents::read(&timed.home.path("state/manifest")).unwrap().node;
+    let node = timed.home.manifest().node;
     let strangers = [
         format!("0000000120000-0005-{node}.parquet"),
         "0000000090000-0000-00000000000000ff.parquet".to_owned(),

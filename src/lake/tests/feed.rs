@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::lake::LakeError;
 use crate::lake::feed::{FeedError, feed};
-use crate::lake::ledger::{ChangeKind, Changes, Ledger, Standing, standing};
+use crate::lake::ledger::{Change, ChangeKind, Changes, Ledger, Standing, Step, standing};
 use crate::lake::manifest::{Manifest, Record};
-use crate::lake::{Change, LakeError};
 
 use super::home::*;
 
@@ -155,7 +155,7 @@ fn a_torn_tail_is_the_end_and_damage_is_an_error() {
     let count = |home: &Home| -> Result<Vec<Change>, LakeError> {
         let mut changes = Changes::open(home.folder.path())?.unwrap();
         let mut all = Vec::new();
-        while let Some(change) = changes.next_change()? {
+        while let Some(Step::Change(change)) = changes.next()? {
             all.push(change);
         }
         Ok(all)

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::catalog::{Births, Catalog, FieldBirth, TableBirth};
-use crate::lake::manifest::{Contents, Record};
+use crate::lake::manifest::{End, Record};
+use crate::lake::records::{Checkpoint, Entry, Records};
 use crate::lake::recover::{Recovered, inspect, recover};
 use crate::lake::{Lake, LakeError, OnCommit, Options, Part, Progress};
 use crate::metrics::Metrics;
@@ -105,7 +106,7 @@ impl Home {
     }
 
     pub fn recover(&self) -> Recovered {
-        recover(&inspect(self.folder.path()).unwrap()).unwrap()
+        recover(inspect(self.folder.path()).unwrap()).unwrap()
     }
 
     pub fn part(&self, shard: usize, epoch: u64, rows: &[(u64, i64)]) -> Part {
@@ -172,9 +173,36 @@ impl Home {
         fs::read_dir(self.path("tmp")).unwrap().count()
     }
 
+    /// Those behind the checkpoint, if there is one.
     pub fn records(&self) -> Vec<Record> {
-        Contents::read(&self.path("state/manifest")).unwrap().records
+        self.manifest().records
     }
+
+    pub fn manifest(&self) -> Read {
+        read_manifest(&self.path("state/manifest")).unwrap()
+    }
+}
+
+/// A manifest as a whole.
+#[derive(Debug)]
+pub struct Read {
+    pub node: NodeId,
+    pub checkpoint: Option<Checkpoint>,
+    pub records: Vec<Record>,
+    pub end: End,
+    pub torn_bytes: u64,
+}
+
+pub fn read_manifest(path: &Path) -> Result<Read, LakeError> {
+    let mut reader = Records::open(path)?.unwrap();
+    let (mut checkpoint, mut records) = (None, Vec::new());
+    while let Some(entry) = reader.next()? {
+        match entry {
+            Entry::Record(record) => records.push(record),
+            Entry::Checkpoint(first) => checkpoint = Some(first),
+        }
+    }
+    Ok(Read { node: reader.node(), checkpoint, records, end: reader.position(), torn_bytes: reader.left_bytes() })
 }
 
 pub fn soon() -> Instant {
@@ -199,7 +227,6 @@ pub fn kind(record: &Record) -> &'static str {
         Record::Intent { .. } => "intent",
         Record::Commit { .. } => "commit",
         Record::Abort { .. } => "abort",
-        Record::Checkpoint { .. } => "checkpoint",
     }
 }
 

@@ -9,6 +9,7 @@ mod expiry;
 mod feed;
 mod files;
 mod home;
+mod manifest;
 mod pages;
 mod publication;
 mod replay;

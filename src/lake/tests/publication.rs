@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::Catalog;
 use crate::lake::disk::Disk;
-use crate::lake::manifest::{Contents, Manifest, Record};
+use crate::lake::manifest::{Manifest, Record};
 use crate::lake::partition::FileName;
 use crate::lake::publish::{Failure, Publisher, Replacement, Staged};
 use crate::lake::recover::inspect;
@@ -94,7 +94,7 @@ fn finish_gives_up_at_its_time_and_says_what_is_left() {
 fn a_taken_name_aborts_the_attempt_and_the_next_takes_another() {
     let home = Home::new();
     let lake = home.open(1, 1).unwrap();
-    let node = Contents::read(&home.path("state/manifest")).unwrap().node;
+    let node = home.manifest().node;
     let day = home.path("lake/b/other/day=1970-01-01");
     fs::create_dir_all(&day).unwrap();
     let stranger = day.join(format!("0000000000010-0000-{node}.parquet"));
@@ -207,11 +207,9 @@ fn removes_are_redone_after_their_commit_and_never_before() {
     for committed in [false, true] {
         let home = Home::new();
         let mut manifest = home.recover().manifest;
-        fs::create_dir_all(home.path("lake/b/m/day=2024-01-01")).unwrap();
-        let [old, new] = ["0000000000001-0000-00", "0000000000001-0001-00"]
-            .map(|name| format!("lake/b/m/day=2024-01-01/{name}.parquet"));
-        fs::write(home.path(&old), "old").unwrap();
-        fs::write(home.path(&new), "new").unwrap();
+        let [old, new] = placed(&home, manifest.node());
+        manifest.append(&Record::Intent { epoch: 1, adds: vec![old.clone()], removes: vec![] }).unwrap();
+        manifest.append(&Record::Commit { epoch: 1, catalog_bytes: 16 }).unwrap();
         manifest.append(&Record::Intent { epoch: 1, adds: vec![new.clone()], removes: vec![old.clone()] }).unwrap();
         if committed {
             manifest.append(&Record::Commit { epoch: 1, catalog_bytes: 16 }).unwrap();
@@ -219,6 +217,66 @@ fn removes_are_redone_after_their_commit_and_never_before() {
         drop(manifest);
         assert_eq!(after_start(&home), BTreeSet::from([if committed { new } else { old }]));
     }
+}
+
+/// Paths of two files that are there.
+fn placed(home: &Home, node: NodeId) -> [String; 2] {
+    fs::create_dir_all(home.path("lake/b/m/day=2024-01-01")).unwrap();
+    [0, 1].map(|n| {
+        let path = format!("lake/b/m/day=2024-01-01/0000000000001-{n:04}-{node}.parquet");
+        fs::write(home.path(&path), "rows").unwrap();
+        path
+    })
+}
+
+/// A folder of the lake may lie elsewhere, with a link in its place.
+#[test]
+fn what_was_removed_goes_behind_a_link_too() {
+    let home = Home::new();
+    let mut manifest = home.recover().manifest;
+    let [old, new] = placed(&home, manifest.node());
+    for (adds, removes) in [(vec![old.clone()], vec![]), (vec![new.clone()], vec![old.clone()])] {
+        manifest.append(&Record::Intent { epoch: 1, adds, removes }).unwrap();
+        manifest.append(&Record::Commit { epoch: 1, catalog_bytes: 16 }).unwrap();
+    }
+    fs::rename(home.path("lake/b"), home.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", home.path("lake/b")).unwrap();
+    assert!(home.path(&old).exists());
+    let inventory = home.recover().inventory;
+    assert!(!home.path(&old).exists() && home.path(&new).exists());
+    assert!(inventory.contains(&new) && inventory.len() == 1);
+}
+
+#[test]
+fn only_what_a_commit_removed_is_removed() {
+    let home = Home::new();
+    let mut manifest = home.recover().manifest;
+    let [first, second] = placed(&home, manifest.node());
+    // Its attempt found the name taken, by a file that is not the node's.
+    manifest.append(&Record::Intent { epoch: 1, adds: vec![first.clone()], removes: vec![second.clone()] }).unwrap();
+    manifest.append(&Record::Abort { epoch: 1 }).unwrap();
+    let error = home.open(1, 1).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, LakeError::ManifestCut { file, .. } if *file == home.path(&second)), "{error}");
+    assert!(home.path(&first).exists() && home.path(&second).exists());
+    fs::remove_file(home.path(&second)).unwrap();
+    drop(home.recover());
+    assert!(home.path(&first).exists());
+}
+
+#[test]
+fn a_file_that_cannot_be_taken_back_refuses_the_start_and_says_what_to_do() {
+    let home = Home::new();
+    let mut manifest = home.recover().manifest;
+    let [file, _] = placed(&home, manifest.node());
+    let folder = file.replace("-0000-", "-0002-");
+    fs::create_dir(home.path(&folder)).unwrap();
+    manifest.append(&Record::Intent { epoch: 1, adds: vec![folder.clone()], removes: vec![] }).unwrap();
+    fs::remove_dir_all(home.path(&file).parent().unwrap()).unwrap();
+    fs::create_dir_all(home.path(&folder)).unwrap();
+    let error = home.open(1, 1).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains(&folder) && error.contains("remove the file yourself"), "{error}");
+    fs::remove_dir(home.path(&folder)).unwrap();
+    home.open(1, 1).unwrap();
 }
 
 #[test]

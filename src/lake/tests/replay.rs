@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::catalog::Catalog;
-use crate::lake::manifest::{Contents, Record};
+use crate::lake::manifest::Record;
 use crate::lake::{Lake, LakeError};
 
 use super::home::*;
@@ -208,7 +208,7 @@ fn a_replay_that_cannot_be_published_leaves_nothing_of_it() {
     lake.replay(20, home.tables(&[(1, 10)])).unwrap();
     lake.replay(20, home.tables(&[(2, 20)])).unwrap();
     // The name of a file of the second part is taken.
-    let node = Contents::read(&home.path("state/manifest")).unwrap().node;
+    let node = home.manifest().node;
     let stranger = format!("lake/b/other/day=1970-01-01/0000000000020-0001-{node}.parquet");
     fs::create_dir_all(home.path("lake/b/other/day=1970-01-01")).unwrap();
     fs::write(home.path(&stranger), "not ours").unwrap();
