@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use crate::config::Basis;
 use crate::server::{self, ServerError};
-use crate::tools::lake::{self, LakeToolError, Wanted};
+use crate::tools::lake::{self, Cursor, LakeToolError, Wanted};
 
 const BESIDE_A_NODE: &str = "Nothing is changed. It may be run beside a running node.";
-const EPOCHS: &str = "Prints one JSON object, as GET /api/changes of a node does. Ask with its last_epoch the next time: no change is missed then. \
+const EPOCHS: &str = "Prints one JSON object, as GET /api/changes of a node does. Ask with its last_epoch the next time, and with its cursor if it has one: no change \
+                      is missed then. \
                       Changes that have no epoch of their own (files in the place of others, expiry) may be told again; to apply them twice changes \
                       nothing.";
 
@@ -90,7 +91,11 @@ pub struct ChangesArgs {
     /// The last epoch that is known; 0: everything since the beginning.
     #[arg(long, value_name = "EPOCH", default_value_t = 0)]
     since: u64,
-    /// End before an epoch when so many files are listed, but not before the first epoch; "more" says that there are others.
+    /// Go on within a checkpoint: the "cursor" of the answer before, if it had one.
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<Cursor>,
+    /// End before an epoch when so many files are listed, but not before the first epoch; "more" says that there are others, and a "cursor" that
+    /// they are of the same checkpoint.
     #[arg(long, value_name = "FILES", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
@@ -142,9 +147,9 @@ pub fn run(command: &LakeCommand) -> Result<(), LakeCommandError> {
             is_sound = report.is_sound();
             if *json { report.to_json()? + "\n" } else { report.to_string() }
         }
-        LakeCommand::Changes(ChangesArgs { place, since, limit }) => {
+        LakeCommand::Changes(ChangesArgs { place, since, cursor, limit }) => {
             let files_max = limit.and_then(|limit| usize::try_from(limit).ok());
-            lake::changes(&place.data_dir, *since, files_max)?.to_json()? + "\n"
+            lake::changes(&place.data_dir, *since, *cursor, files_max)?.to_json()? + "\n"
         }
         LakeCommand::Forget(ForgetArgs { place, files }) => {
             server::forget(&place.data_dir, files, Basis::of_this_machine().memory_limit)?;

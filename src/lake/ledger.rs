@@ -65,6 +65,16 @@ pub(super) enum Step {
     },
 }
 
+impl Step {
+    /// Whether it is the first of its epoch, so that those behind it are not known to who knows the epoch.
+    pub fn begins_epoch(&self) -> bool {
+        match self {
+            Self::Change(change) => change.kind == ChangeKind::Flush,
+            Self::Checkpoint { .. } => true,
+        }
+    }
+}
+
 /// The changes of a lake in their order, from its beginning.
 pub(super) struct Changes {
     records: Records,

@@ -60,7 +60,7 @@ use coordinator::{Backlog, Command, Coordinator, Shared, Step};
 pub use damage::{damage, footer_is_damaged, unreadable};
 use expiry::Expiry;
 pub use expiry::ExpiryOptions;
-pub use feed::{Feed, FeedError, feed};
+pub use feed::{Ask, Cursor, Feed, FeedError, feed};
 pub use files::{Destination, TableFile, write_table};
 use inventory::Inventory;
 use job::Job;

@@ -232,6 +232,11 @@ pub(super) struct Paths {
 }
 
 impl Paths {
+    /// How many were not read yet.
+    pub fn left(&self) -> u32 {
+        self.left
+    }
+
     fn path(&mut self) -> Result<String, LakeError> {
         let mut length = [0; 2];
         let mut bytes = Vec::new();

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::connections::SWEEP_INTERVAL;
 use super::node::{Life, Node};
 use crate::budget::{Budget, Consumer, Reservation};
-use crate::lake::{self, FeedError, Position};
+use crate::lake::{self, Ask, Cursor, FeedError, Position};
 use crate::write::{NoChanges, Since};
 
 /// What an answer takes, beside what is gathered for it, as JSON: paths are written once more, with their frame.
@@ -78,10 +78,14 @@ fn json(
         bytes <= memory.bytes() || memory.try_grow(bytes - memory.bytes())
     };
     let files_max = usize::try_from(since.files_max).unwrap_or(usize::MAX);
-    let feed = lake::feed(data_dir, since.epoch, files_max, from, has_room).map_err(|error| match error {
+    let cursor = since.cursor.map(|(checkpoint, files)| Cursor { checkpoint, files });
+    let ask = Ask { since: since.epoch, cursor, files_max };
+    let feed = lake::feed(data_dir, ask, from, has_room).map_err(|error| match error {
         FeedError::Lake(error) => NoChanges::Failed(error.to_string()),
         FeedError::Memory { .. } => NoChanges::NoMemory,
-        FeedError::Ahead { .. } | FeedError::Forgotten { .. } => NoChanges::Gone(error.to_string()),
+        FeedError::Ahead { .. } | FeedError::Forgotten { .. } | FeedError::Stale { .. } => {
+            NoChanges::Gone(error.to_string())
+        }
     })?;
     if let Some(position) = feed.position {
         let mut positions = positions();

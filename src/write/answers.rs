@@ -57,7 +57,7 @@ answers! {
     NotUtf8: BadRequest, "invalid", "write/parameters", [], Keep, "a parameter is not UTF-8 once it is percent-decoded; the message names it";
     Precision: BadRequest, "invalid", "write/parameters", [], Keep, "`precision` is none that the path knows";
     Query: BadRequest, "invalid", "query", [], Keep, "`q` is missing, or is no InfluxQL; a parameter of `/query` is not UTF-8, or its form is none";
-    Changes: BadRequest, "invalid", "changes", [], Keep, "`since` or `limit` of `/api/changes` is no such number";
+    Changes: BadRequest, "invalid", "changes", [], Keep, "`since`, `cursor` or `limit` of `/api/changes` is nothing that it may be";
     Gzip: BadRequest, "invalid", "write/decompress", [], Keep, "`Content-Encoding` says gzip, and the body is none, or is cut";
     Syntax: BadRequest, "invalid", "write/parse", [], Keep, "lines are not line protocol; `line` and `lines` say which";
     Credentials: Unauthorized, "unauthorized", "authorize", ["WWW-Authenticate"], Keep, "the credentials are unknown, garbled, or not enough for the bucket";

@@ -11,15 +11,17 @@ const FILES_MAX: u64 = 10_000;
 pub struct Since {
     /// The last epoch that the client knows; 0 for none.
     pub epoch: u64,
+    /// The checkpoint, and how many of its files the client knows, as the answer before had it.
+    pub cursor: Option<(u64, u64)>,
     /// The answer ends before an epoch when it has so many files, but not before the first.
     pub files_max: u64,
 }
 
 impl Since {
-    /// `since` and `limit` of the URL.
+    /// `since`, `cursor` and `limit` of the URL.
     ///
     /// # Errors
-    /// One of them is no number that it may be.
+    /// One of them is nothing that it may be.
     pub fn of(query: &str) -> Result<Self, Refusal> {
         let number = |name: &'static str, default: u64| match params::first(query.as_bytes(), name) {
             None => Ok(default),
@@ -29,7 +31,13 @@ impl Since {
         if files_max == 0 {
             return Err(Refusal::Changes { name: "limit" });
         }
-        Ok(Self { epoch, files_max })
+        let cursor = params::first(query.as_bytes(), "cursor").map(|text| {
+            let cursor = text
+                .split_once('-')
+                .and_then(|(checkpoint, files)| Some((checkpoint.parse().ok()?, files.parse().ok()?)));
+            cursor.ok_or(Refusal::Changes { name: "cursor" })
+        });
+        Ok(Self { epoch, cursor: cursor.transpose()?, files_max })
     }
 }
 

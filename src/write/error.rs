@@ -265,7 +265,8 @@ impl Refusal {
             }
             Self::Recovering => "the node is replaying its log; send the request again later (GET /ready tells how far it is)".into(),
             Self::Changes { name } => format!(
-                "the parameter {name:?} is no number that it may be; give since=EPOCH, the last_epoch of the answer before, or 0, and limit=FILES, 1 or more"
+                "the parameter {name:?} is nothing that it may be; give since=EPOCH, the last_epoch of the answer before, or 0, cursor=CURSOR if that answer \
+                 had one, and limit=FILES, 1 or more"
             ),
             Self::Forgotten { reason } => reason.clone(),
             Self::Untold { reason } => format!("the changes could not be read: {reason}"),

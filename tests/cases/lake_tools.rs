@@ -125,8 +125,8 @@ fn changes_are_told_by_node_and_tool_alike() {
     let none = ask(&format!("?since={}", all["last_epoch"])).json();
     assert_eq!((&none["changes"], &none["last_epoch"]), (&serde_json::json!([]), &all["last_epoch"]));
 
-    for query in ["?since=x", "?limit=0", "?since=-1"] {
-        expect_row("of `/api/changes` is no such number", &ask(query));
+    for query in ["?since=x", "?limit=0", "?since=-1", "?cursor=7", "?cursor=7-", "?cursor=-7"] {
+        expect_row("of `/api/changes` is nothing that it may be", &ask(query));
     }
     let ahead = ask("?since=99999999999999");
     expect_row("cannot tell what has changed", &ahead);

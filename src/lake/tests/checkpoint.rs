@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::lake::feed::{FeedError, feed};
+use crate::lake::feed::{Ask, FeedError, feed};
 use crate::lake::ledger::Ledger;
 use crate::lake::manifest::Record;
 use crate::lake::records::{Entry, Records};
@@ -66,7 +66,7 @@ fn a_grown_manifest_is_condensed_and_says_the_same() {
     );
 
     let told = |since| {
-        let feed = feed(home.folder.path(), since, 100, None, |_| true)?;
+        let feed = feed(home.folder.path(), Ask { since, cursor: None, files_max: 100 }, None, |_| true)?;
         Ok::<serde_json::Value, FeedError>(serde_json::from_slice(&feed.to_json().unwrap()).unwrap())
     };
     let all = told(0).unwrap();

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::lake::LakeError;
-use crate::lake::feed::{FeedError, feed};
+use crate::lake::feed::{Ask, Cursor, Feed, FeedError, feed};
+use crate::lake::inventory::Inventory;
 use crate::lake::ledger::{Change, ChangeKind, Changes, Ledger, Standing, Step, standing};
-use crate::lake::manifest::{Manifest, Record};
+use crate::lake::manifest::{Manifest, NewCheckpoint, Record};
 
 use super::home::*;
 
@@ -38,9 +39,13 @@ fn filled(home: &Home) -> Manifest {
     manifest
 }
 
+fn ask(since: u64, files_max: usize) -> Ask {
+    Ask { since, cursor: None, files_max }
+}
+
 /// Epoch and kind of each change, the epoch to ask with next, and whether there is more.
 fn told(home: &Home, since: u64, limit: usize) -> (Vec<(u64, String)>, u64, bool) {
-    let feed = feed(home.folder.path(), since, limit, None, |_| true).unwrap();
+    let feed = feed(home.folder.path(), ask(since, limit), None, |_| true).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&feed.to_json().unwrap()).unwrap();
     let changes = json["changes"].as_array().unwrap().iter();
     let changes =
@@ -58,7 +63,7 @@ fn who_asks_with_the_last_epoch_misses_no_change() {
         assert_eq!(told(&home, since, usize::MAX), (all[first..].to_vec(), 30, false), "since {since}");
     }
     for since in [31, 40] {
-        let error = feed(home.folder.path(), since, 1, None, |_| true).unwrap_err();
+        let error = feed(home.folder.path(), ask(since, 1), None, |_| true).unwrap_err();
         assert!(matches!(error, FeedError::Ahead { last_epoch: 30, .. }), "{error}");
     }
     // Epoch by epoch: each answer is whole, and none stands still.
@@ -79,7 +84,7 @@ fn a_copy_kept_by_the_feed_has_the_files_of_the_lake() {
         let (mut copy, mut since) = (BTreeSet::new(), 0);
         // Once more than needed: what is told again changes nothing.
         for _ in 0..5 {
-            let feed = feed(home.folder.path(), since, limit, None, |_| true).unwrap();
+            let feed = feed(home.folder.path(), ask(since, limit), None, |_| true).unwrap();
             let json: serde_json::Value = serde_json::from_slice(&feed.to_json().unwrap()).unwrap();
             for change in json["changes"].as_array().unwrap() {
                 for path in change["removed"].as_array().unwrap() {
@@ -101,7 +106,7 @@ fn who_goes_on_from_a_position_is_told_the_same() {
     let home = Home::new();
     let mut manifest = filled(&home);
     let text = |since, limit, from| {
-        let feed = feed(home.folder.path(), since, limit, from, |_| true).unwrap();
+        let feed = feed(home.folder.path(), ask(since, limit), from, |_| true).unwrap();
         (feed.to_json().unwrap(), feed.position)
     };
     for limit in [1, 2, 100] {
@@ -128,9 +133,9 @@ fn who_goes_on_from_a_position_is_told_the_same() {
 fn an_answer_that_memory_has_no_room_for_is_refused() {
     let home = Home::new();
     let _manifest = filled(&home);
-    let error = feed(home.folder.path(), 0, 100, None, |bytes| bytes < 200).unwrap_err();
+    let error = feed(home.folder.path(), ask(0, 100), None, |bytes| bytes < 200).unwrap_err();
     assert!(matches!(error, FeedError::Memory { .. }), "{error}");
-    assert!(feed(home.folder.path(), 0, 1, None, |bytes| bytes < 200).is_ok());
+    assert!(feed(home.folder.path(), ask(0, 1), None, |bytes| bytes < 200).is_ok());
 }
 
 #[test]
@@ -175,5 +180,93 @@ fn a_torn_tail_is_the_end_and_damage_is_an_error() {
     assert!(matches!(count(&home), Err(LakeError::ManifestDamaged { .. })));
     fs::remove_file(&manifest).unwrap();
     assert!(Ledger::read(home.folder.path()).unwrap().is_none());
-    assert!(feed(home.folder.path(), 0, 1, None, |_| true).is_ok(), "nothing was published, so nothing has changed");
+    assert!(
+        feed(home.folder.path(), ask(0, 1), None, |_| true).is_ok(),
+        "nothing was published, so nothing has changed"
+    );
+}
+
+/// A manifest of a checkpoint of five files at epoch 5, flush 6, and a replacement behind it.
+fn condensed(home: &Home) {
+    let files: Vec<String> = (1..=5).map(|epoch| path(epoch, 0)).collect();
+    let inventory: Inventory = files.iter().map(String::as_str).collect();
+    let checkpoint = NewCheckpoint { epoch: 5, floor: 5, catalog_bytes: 16, files: &inventory };
+    let aside = home.recover().manifest.begin_aside(&checkpoint).unwrap();
+    let mut manifest = aside.finish().unwrap().take_place().unwrap();
+    for (adds, removes) in [(vec![path(6, 0)], vec![]), (vec![path(6, 1)], vec![path(6, 0)])] {
+        manifest.append(&Record::Intent { epoch: 6, adds, removes }).unwrap();
+        manifest.append(&Record::Commit { epoch: 6, catalog_bytes: 16 }).unwrap();
+    }
+}
+
+fn json(feed: &Feed) -> serde_json::Value {
+    serde_json::from_slice(&feed.to_json().unwrap()).unwrap()
+}
+
+#[test]
+fn a_checkpoint_is_told_in_pieces_of_any_size() {
+    let home = Home::new();
+    condensed(&home);
+    for files_max in 1..=7 {
+        let (mut paths, mut cursor, mut cursors) = (Vec::new(), None, Vec::new());
+        let last = loop {
+            let feed = feed(home.folder.path(), Ask { since: 0, cursor, files_max }, None, |_| true).unwrap();
+            let json = json(&feed);
+            assert_eq!(json["changes"][0]["kind"], "checkpoint");
+            let added = json["changes"][0]["added"].as_array().unwrap();
+            assert!(added.len() <= files_max);
+            paths.extend(added.iter().map(|file| file["path"].as_str().unwrap().to_owned()));
+            let Some(next) = json.get("cursor") else { break json };
+            assert_eq!((&json["more"], &json["last_epoch"], feed.position), (&true.into(), &0.into(), None));
+            cursors.push(next.clone());
+            cursor = Some(next.as_str().unwrap().parse::<Cursor>().unwrap());
+        };
+        assert_eq!(paths, (1..=5).map(|epoch| path(epoch, 0)).collect::<Vec<_>>());
+        assert_eq!(cursors.len(), (5 - 1) / files_max, "none where nothing is left to tell");
+        // The last piece goes on as any answer does.
+        let told = json(&feed(home.folder.path(), ask(5, usize::MAX), None, |_| true).unwrap());
+        match last["more"] == true {
+            true => assert_eq!((&last["last_epoch"], last["changes"].as_array().unwrap().len()), (&5.into(), 1)),
+            false => assert_eq!(last["changes"].as_array().unwrap()[1..], told["changes"].as_array().unwrap()[..]),
+        }
+    }
+}
+
+#[test]
+fn a_cursor_is_of_one_checkpoint_only() {
+    let home = Home::new();
+    let stale = |home: &Home, since, checkpoint, files| {
+        let ask = Ask { since, cursor: Some(Cursor { checkpoint, files }), files_max: 2 };
+        matches!(feed(home.folder.path(), ask, None, |_| true), Err(FeedError::Stale { .. }))
+    };
+    assert!(stale(&home, 0, 5, 2), "no manifest");
+    condensed(&home);
+    assert!(!stale(&home, 0, 5, 2) && !stale(&home, 0, 5, 5));
+    for (since, checkpoint, files) in [(0, 4, 2), (0, 6, 2), (0, 5, 6), (5, 5, 2), (6, 5, 2)] {
+        assert!(stale(&home, since, checkpoint, files), "since {since}, {checkpoint}-{files}");
+    }
+    let home = Home::new();
+    let _manifest = filled(&home);
+    assert!(stale(&home, 0, 5, 2), "no checkpoint");
+    for text in ["", "5", "5-", "-5", "5-x", "5-1-1", "5--1"] {
+        assert!(text.parse::<Cursor>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_piece_asks_for_the_room_that_it_takes() {
+    let home = Home::new();
+    condensed(&home);
+    let asked = |files_max| {
+        let mut most = 0;
+        let ask = Ask { since: 0, cursor: None, files_max };
+        feed(home.folder.path(), ask, None, |bytes| {
+            most = bytes;
+            true
+        })
+        .unwrap();
+        most
+    };
+    assert!(asked(1) > path(1, 0).len());
+    assert_eq!(asked(3), 3 * asked(1));
 }

@@ -3,21 +3,27 @@
 use std::path::Path;
 
 use super::LakeToolError;
-use crate::lake::{Feed, feed};
+use crate::lake::{Ask, Cursor, Feed, feed};
 
 /// One JSON object, as on the wire.
 #[derive(Debug)]
 pub struct ChangesReport(Feed);
 
-/// Every change behind the commit of epoch `since`, or so many files of them.
+/// Every change behind the commit of epoch `since`, or so many files of them; `cursor` is that of the answer before, if it had one.
 ///
 /// # Errors
 /// There is no lake, its manifest cannot be read, or it does not know the epoch.
-pub fn changes(data_dir: &Path, since: u64, files_max: Option<usize>) -> Result<ChangesReport, LakeToolError> {
+pub fn changes(
+    data_dir: &Path,
+    since: u64,
+    cursor: Option<Cursor>,
+    files_max: Option<usize>,
+) -> Result<ChangesReport, LakeToolError> {
     if !data_dir.is_dir() {
         return Err(LakeToolError::NoDataDir { path: data_dir.to_owned() });
     }
-    Ok(ChangesReport(feed(data_dir, since, files_max.unwrap_or(usize::MAX), None, |_| true)?))
+    let ask = Ask { since, cursor, files_max: files_max.unwrap_or(usize::MAX) };
+    Ok(ChangesReport(feed(data_dir, ask, None, |_| true)?))
 }
 
 impl ChangesReport {

@@ -10,6 +10,7 @@ mod verify;
 use std::path::PathBuf;
 
 use crate::catalog::CatalogError;
+pub use crate::lake::Cursor;
 use crate::lake::{FeedError, LakeError};
 
 pub use changes::{ChangesReport, changes};
