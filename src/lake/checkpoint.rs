@@ -1,4 +1,5 @@
-//! A manifest that has grown is condensed at a start: records of what is long gone become one that lists the files of the lake.
+//! A manifest that has grown is condensed, at a start and while the node runs: records of what is long gone become one that lists the files of the
+//! lake.
 
 use std::io;
 
@@ -7,35 +8,56 @@ use super::manifest::{End, HEADER_BYTES, Manifest, NewCheckpoint, Record};
 use super::records::{Entry, Records};
 use super::review::Review;
 
-/// Smaller ones are read in moments.
+/// At a start; smaller ones are read in moments.
 const BYTES_MIN: u64 = 4 << 20;
 /// About so much of it stays as it is, for those who follow the feed of changes.
 const KEPT_BYTES: u64 = 1 << 20;
 
-/// Condenses the manifest if that is worth it. No intent of it is open.
-pub(super) fn condense(manifest: &mut Manifest) -> Result<(), LakeError> {
-    if manifest.bytes() < BYTES_MIN {
-        return Ok(());
+/// What has become of a manifest that was to be condensed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Condensed,
+    /// Most of it is of files that there are.
+    NotWorthIt,
+    /// It is as it was; a warning says why.
+    Failed,
+}
+
+/// Condenses the manifest of a start if that is worth it. No intent of it is open.
+pub(super) fn condense_at_start(manifest: &mut Manifest) -> Result<(), LakeError> {
+    if manifest.bytes() >= BYTES_MIN {
+        condense(manifest, KEPT_BYTES)?;
     }
+    Ok(())
+}
+
+/// Condenses the manifest if that is worth it. No intent of it is open, and every file is gone that a commit removed: one that is still there would
+/// be named nowhere.
+///
+/// # Errors
+/// It is not certain which manifest has its name.
+pub(super) fn condense(manifest: &mut Manifest, kept_bytes: u64) -> Result<Outcome, LakeError> {
     let path = manifest.path().to_owned();
-    let condensed = match condensed(manifest, KEPT_BYTES) {
+    let condensed = match condensed(manifest, kept_bytes) {
         Ok(Some(condensed)) => condensed,
-        Ok(None) => return Ok(()),
+        Ok(None) => return Ok(Outcome::NotWorthIt),
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the manifest could not be condensed; it stays as it is until the next start");
-            return Ok(());
+            // What is there of it takes room that a full disk lacks. It means nothing, so that it may also stay.
+            let _ = std::fs::remove_file(path.with_extension("new"));
+            tracing::warn!(path = %path.display(), %error, "the manifest could not be condensed; it stays as it is, and this is tried again later");
+            return Ok(Outcome::Failed);
         }
     };
     let (before, after) = (manifest.bytes(), condensed.bytes());
     // From here on it is not certain which of the two is there.
     *manifest = condensed.take_place().map_err(|source| LakeError::Io { action: "replace", path, source })?;
     tracing::info!(path = %manifest.path().display(), before, after, "the manifest is condensed: so many bytes became so many");
-    Ok(())
+    Ok(Outcome::Condensed)
 }
 
 /// Writes a checkpoint and the records behind it, about `kept_bytes` of them, aside; `None` where this would not take half of the manifest away.
 fn condensed(manifest: &Manifest, kept_bytes: u64) -> Result<Option<Manifest>, LakeError> {
-    let open = || Records::open(manifest.path());
+    let open = || Records::open_own(manifest.path());
     let error = |source| LakeError::Io { action: "write", path: manifest.path().with_extension("new"), source };
     let Some(cut) = open()?.map_or(Ok(None), |records| cut(records, kept_bytes))? else { return Ok(None) };
     let Some(mut records) = open()? else { return Ok(None) };

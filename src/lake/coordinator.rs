@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use tokio::sync::watch;
 
-use crate::budget::{Budget, Reservation};
+use crate::budget::{Budget, Consumer, Reservation};
 use crate::catalog::{Catalog, Saved, Table};
 use crate::metrics::Metrics;
 use crate::table::SealedTable;
@@ -160,6 +160,9 @@ impl Coordinator {
                 if let Err(Failure::Stop(reason)) = replaced {
                     return self.hold(reason);
                 }
+            }
+            if let Err(failure) = self.condense() {
+                return self.hold(failure.reason().to_owned());
             }
         }
         self.publisher.finish();
@@ -408,6 +411,21 @@ impl Coordinator {
         self.publisher.replace(replacement, &self.shared.catalog)?;
         self.take_stock(files, removes);
         Ok(())
+    }
+
+    /// Between two jobs, so that no intent is open.
+    fn condense(&mut self) -> Result<(), Failure> {
+        /// What one of the files takes that belonged to the lake when the kept records began.
+        const FILE_BYTES: usize = 96;
+        if self.give_up.is_some() || !self.publisher.is_to_condense() {
+            return Ok(());
+        }
+        let mut memory = Reservation::new(&self.shared.budget, Consumer::Compaction);
+        // Without room it is tried again after the next job.
+        if !memory.try_grow(self.inventory().len() * FILE_BYTES) {
+            return Ok(());
+        }
+        self.publisher.condense()
     }
 
     fn inventory(&self) -> MutexGuard<'_, Inventory> {

@@ -132,10 +132,7 @@ pub fn feed(
         (None, None) if since > 0 => return Err(FeedError::Ahead { since, last_epoch: 0 }),
         (None, None) => return Ok(Feed::default()),
     };
-    let position = from.filter(|from| from.epoch == since && cursor.is_none());
-    if let Some(position) = position {
-        changes.skip_to(position);
-    }
+    let position = from.filter(|from| from.epoch == since && cursor.is_none() && changes.skip_to(*from));
     let mut answer = Answer { ask, changes: Vec::new(), files: 0, bytes: 0, last_epoch: since, position, has_room };
     let (mut more, mut next) = (false, None);
     while let Some(step) = changes.next()? {

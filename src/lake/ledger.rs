@@ -47,11 +47,13 @@ pub struct Change {
     pub removed: Vec<String>,
 }
 
-/// The place behind a commit, where reading can go on, for as long as the manifest is not condensed: for the life of a node.
+/// The place behind a commit, where reading can go on, for as long as the manifest is not condensed anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The newest epoch with a commit up to here.
     pub epoch: u64,
+    /// Of the checkpoint that the manifest begins with: each has another one.
+    checkpoint: Option<u64>,
     end: End,
 }
 
@@ -94,16 +96,22 @@ impl Changes {
         Ok(records.map(|records| Self { records, open: Vec::new(), last_epoch: 0 }))
     }
 
-    /// Goes on behind `position`, which an earlier reader of the same manifest was at.
-    pub fn skip_to(&mut self, position: Position) {
-        self.records.skip_to(position.end);
-        self.last_epoch = position.epoch;
+    /// Goes on behind `position`, which an earlier reader was at; stays where it is if that read another manifest, one that was not condensed yet.
+    /// Whether it has gone there.
+    pub fn skip_to(&mut self, position: Position) -> bool {
+        let is_there = position.checkpoint == self.records.checkpoint();
+        if is_there {
+            self.records.skip_to(position.end);
+            self.last_epoch = position.epoch;
+        }
+        is_there
     }
 
     /// Behind the last change; `None` where something is under way, so that nobody can begin there.
     pub fn position(&self) -> Option<Position> {
         let end = self.records.position();
-        self.open.is_empty().then_some(Position { epoch: self.last_epoch, end })
+        let checkpoint = self.records.checkpoint();
+        self.open.is_empty().then_some(Position { epoch: self.last_epoch, checkpoint, end })
     }
 
     pub fn node(&self) -> NodeId {

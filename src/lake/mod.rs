@@ -75,6 +75,9 @@ pub use rejects::{RejectOptions, keep_rejects};
 /// What the names of the lake's threads begin with.
 pub const THREAD_NAME: &str = "lake-";
 
+/// A start reads such a manifest within a second.
+const CONDENSE_BYTES: u64 = 64 << 20;
+
 /// How a lake is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -85,12 +88,21 @@ pub struct Options {
     pub compacts: bool,
     pub clock: Clock,
     pub files: FileOptions,
+    /// The manifest is condensed when it has become so long, and twice as long as it was before.
+    pub condense_bytes: u64,
 }
 
 impl Options {
     /// Without compaction, with files as they are by default.
     pub fn new(threads: usize, shards: usize) -> Self {
-        Self { threads, shards, compacts: false, clock: Clock::default(), files: FileOptions::default() }
+        Self {
+            threads,
+            shards,
+            compacts: false,
+            clock: Clock::default(),
+            files: FileOptions::default(),
+            condense_bytes: CONDENSE_BYTES,
+        }
     }
 }
 
@@ -251,7 +263,7 @@ impl Lake {
             on_commit,
             files: options.files,
         };
-        let publisher = Publisher::new(data_dir.clone(), disk, manifest);
+        let publisher = Publisher::new(data_dir.clone(), disk, manifest).condense_from(options.condense_bytes);
         let node_id = publisher.node().bytes();
         let left = vec![epoch_floor; options.shards];
         let coordinator = Coordinator::new(data_dir.clone(), publisher, shared, inbox, jobs, left);

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::catalog::{Catalog, Saved};
 
+use super::checkpoint::{self, Outcome};
 use super::disk::Disk;
 use super::encode::Written;
 use super::manifest::{Manifest, NodeId, Record};
@@ -26,6 +27,11 @@ const DURABLE_FOLDERS_MAX: usize = 16 * 1024;
 /// How long files stay beside those that took their place: longer than the listing of a folder takes, which otherwise may have passed the place of
 /// a new name before it was there, and come to those of the old ones when they are gone.
 pub(super) const LINGER: Duration = Duration::from_millis(200);
+
+/// A running node keeps so much of the length at which it condenses its manifest as it is, for those who follow the feed of changes.
+const KEPT_SHARE: u64 = 8;
+/// Where the manifest could not be condensed, this is tried again when it has grown by so much of that length.
+const RETRY_SHARE: u64 = 16;
 
 /// A file written aside, and where it belongs.
 #[derive(Clone, Debug)]
@@ -71,11 +77,42 @@ pub(super) struct Publisher {
     left_over: Vec<(Instant, String)>,
     /// Folders whose names are durable, with all that lie above them.
     durable: HashSet<PathBuf>,
+    /// A manifest of so many bytes is condensed.
+    condense_bytes: u64,
+    /// And when it has become so long, not before.
+    condense_at: u64,
 }
 
 impl Publisher {
     pub fn new(data_dir: PathBuf, disk: Disk, manifest: Manifest) -> Self {
-        Self { data_dir, disk, manifest, left_over: Vec::new(), durable: HashSet::new() }
+        let (left_over, durable) = (Vec::new(), HashSet::new());
+        Self { data_dir, disk, manifest, left_over, durable, condense_bytes: u64::MAX, condense_at: u64::MAX }
+    }
+
+    /// Lets the manifest be condensed when it has at least so many bytes and twice as many as now.
+    pub fn condense_from(mut self, bytes: u64) -> Self {
+        self.condense_bytes = bytes;
+        self.condense_at = bytes.max(self.manifest.bytes().saturating_mul(2));
+        self
+    }
+
+    /// Whether the manifest is to be condensed now: a file that a commit removed is named by it until it is gone.
+    pub fn is_to_condense(&self) -> bool {
+        self.manifest.bytes() >= self.condense_at && self.left_over.is_empty()
+    }
+
+    /// Condenses the manifest if that is worth it.
+    pub fn condense(&mut self) -> Result<(), Failure> {
+        let outcome = checkpoint::condense(&mut self.manifest, self.condense_bytes / KEPT_SHARE);
+        let outcome = outcome.map_err(|error| {
+            Failure::Stop(format!("{error}; publishing has stopped, repair the disk and restart the node"))
+        })?;
+        let bytes = self.manifest.bytes();
+        self.condense_at = match outcome {
+            Outcome::Condensed | Outcome::NotWorthIt => self.condense_bytes.max(bytes.saturating_mul(2)),
+            Outcome::Failed => bytes + self.condense_bytes / RETRY_SHARE,
+        };
+        Ok(())
     }
 
     pub fn node(&self) -> NodeId {

@@ -50,7 +50,10 @@ pub(super) struct Records {
     file: Arc<File>,
     reader: BufReader<Window>,
     path: PathBuf,
+    /// How often a record is looked at that is not whole.
+    looks: usize,
     node: NodeId,
+    checkpoint: Option<u64>,
     /// Of the next record.
     sequence: u64,
     /// Where the next record begins.
@@ -60,8 +63,17 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// `None` if there is no manifest.
+    /// `None` if there is no manifest. A node may be writing to it.
     pub fn open(path: &Path) -> Result<Option<Self>, LakeError> {
+        Self::open_with(path, LOOKS)
+    }
+
+    /// The same, by whoever alone writes to it.
+    pub fn open_own(path: &Path) -> Result<Option<Self>, LakeError> {
+        Self::open_with(path, 1)
+    }
+
+    fn open_with(path: &Path, looks: usize) -> Result<Option<Self>, LakeError> {
         let error = |action| move |source| LakeError::Io { action, path: path.to_owned(), source };
         let file = match File::open(path) {
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -74,7 +86,23 @@ impl Records {
         let mut header = Vec::with_capacity(HEADER_BYTES);
         reader.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(error("read"))?;
         let node = read_header(&header, path)?;
-        Ok(Some(Self { file, reader, path: path.to_owned(), node, sequence: 0, offset: HEADER_BYTES as u64, end }))
+        let mut first = Vec::new();
+        Window::reader(&file, (HEADER_BYTES + PREFIX_BYTES) as u64)
+            .take(CHECKPOINT_HEAD_BYTES as u64)
+            .read_to_end(&mut first)
+            .map_err(error("read"))?;
+        let checkpoint = CheckpointHead::read(&first).map(|head| head.epoch);
+        Ok(Some(Self {
+            looks,
+            checkpoint,
+            file,
+            reader,
+            path: path.to_owned(),
+            node,
+            sequence: 0,
+            offset: HEADER_BYTES as u64,
+            end,
+        }))
     }
 
     pub fn node(&self) -> NodeId {
@@ -83,6 +111,12 @@ impl Records {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The epoch of the checkpoint that the first record looks like, which tells the manifest from what it was before and what it will be after it
+    /// is condensed.
+    pub fn checkpoint(&self) -> Option<u64> {
+        self.checkpoint
     }
 
     /// Behind the last record that was read.
@@ -103,7 +137,7 @@ impl Records {
 
     /// The next record; `None` at the end, also where a torn record stands there.
     pub fn next(&mut self) -> Result<Option<Entry>, LakeError> {
-        for look in 0..LOOKS {
+        for look in 0..self.looks {
             if self.offset >= self.end {
                 return Ok(None);
             }
@@ -147,7 +181,7 @@ impl Records {
         if let Some(head) = CheckpointHead::read(&body) {
             let files_at = at + (PREFIX_BYTES + CHECKPOINT_HEAD_BYTES) as u64;
             let intact = self.checksum(&body, end - files_at)? == prefix.checksum;
-            return Ok(intact.then(|| (head.sequence, Entry::Checkpoint(self.checkpoint(&head, files_at, end)), end)));
+            return Ok(intact.then(|| (head.sequence, Entry::Checkpoint(self.files_of(&head, files_at, end)), end)));
         }
         self.reader.by_ref().take(u64::from(prefix.body_bytes) - body.len() as u64).read_to_end(&mut body)?;
         let intact = crc32fast::hash(&body) == prefix.checksum;
@@ -180,7 +214,7 @@ impl Records {
         Ok(checksum.finalize())
     }
 
-    fn checkpoint(&self, head: &CheckpointHead, files_at: u64, end: u64) -> Checkpoint {
+    fn files_of(&self, head: &CheckpointHead, files_at: u64, end: u64) -> Checkpoint {
         let files = Paths {
             bytes: Window::reader(&self.file, files_at).take(end - files_at),
             manifest: self.path.clone(),

@@ -63,7 +63,7 @@ impl Inspected {
 pub fn inspect(data_dir: &Path) -> Result<Inspected, LakeError> {
     let path = data_dir.join(MANIFEST);
     let lake = data_dir.join("lake");
-    let manifest = Records::open(&path)?.map(read).transpose()?;
+    let manifest = Records::open_own(&path)?.map(read).transpose()?;
     let Some(Contents { node, review: Review { files, .. }, .. }) = &manifest else {
         let in_lake = walk(data_dir, None, &Inventory::default())?.newest;
         return match in_lake {
@@ -143,7 +143,7 @@ fn left_over(data_dir: &Path, manifest: &Path, Found { strays, links, .. }: &Fou
     if strays.is_empty() && links.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(records) = Records::open(manifest)? else { return Ok(Vec::new()) };
+    let Some(records) = Records::open_own(manifest)? else { return Ok(Vec::new()) };
     let is_behind_link = |path: &Path| links.iter().any(|link| path.starts_with(link)) && data_dir.join(path).exists();
     let standings = standings(records, |name| {
         let path = Path::new(name);
@@ -199,7 +199,7 @@ pub(super) fn recover(inspected: Inspected) -> Result<Recovered, LakeError> {
     clear(&temporary)?;
     let epoch_floor = floor.max(in_lake.unwrap_or(0));
     // Last: all that the records before it left to do is done.
-    checkpoint::condense(&mut manifest)?;
+    checkpoint::condense_at_start(&mut manifest)?;
     Ok(Recovered { manifest, disk, committed, epoch_floor, inventory })
 }
 

@@ -1,15 +1,21 @@
-//! Manifests that have grown, condensed at a start.
+//! Manifests that have grown, condensed at a start and while the lake runs.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Instant;
 
+use crate::lake::checkpoint::{Outcome, condense};
 use crate::lake::feed::{Ask, FeedError, feed};
-use crate::lake::ledger::Ledger;
+use crate::lake::ledger::{Changes, Ledger, Position, Step};
 use crate::lake::manifest::Record;
+use crate::lake::publish::{LINGER, Publisher, Replacement};
 use crate::lake::records::{Entry, Records};
 use crate::lake::recover::inspect;
 
+use crate::lake::{Extent, Lake, Options};
+
 use super::home::*;
+use super::*;
 
 /// Records that name files of such an epoch; long names fill the manifest.
 fn path(epoch: u64) -> String {
@@ -128,4 +134,152 @@ fn every_crash_image_of_a_checkpoint_is_whole_after_a_start() {
             }
         }
     }
+}
+
+/// Publishes one epoch after the other and merges now and then, as a node does that runs for long; `seen` is called after each.
+fn run(home: &Home, lake: &Lake, epochs: std::ops::RangeInclusive<u64>, mut seen: impl FnMut(u64)) {
+    for epoch in epochs {
+        lake.submit(home.part(0, epoch, &[(epoch, epoch as i64)]));
+        wait_for(lake, |progress| progress.committed >= epoch);
+        if epoch % 15 == 0 {
+            lake.compact(Extent::All).blocking_recv().unwrap().unwrap();
+        }
+        seen(epoch);
+    }
+}
+
+fn long_running() -> Options {
+    Options { condense_bytes: 8 << 10, ..Options::new(1, 1) }
+}
+
+/// Follows the feed as a client does whose positions a node remembers.
+#[derive(Default)]
+struct Follower {
+    files: BTreeSet<String>,
+    since: u64,
+    position: Option<Position>,
+}
+
+impl Follower {
+    fn ask(&mut self, home: &Home) {
+        let ask = Ask { since: self.since, cursor: None, files_max: usize::MAX };
+        let feed = feed(home.folder.path(), ask, self.position, |_| true).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&feed.to_json().unwrap()).unwrap();
+        let text = |json: &serde_json::Value| json.as_str().unwrap().to_owned();
+        for change in json["changes"].as_array().unwrap() {
+            self.files.extend(change["added"].as_array().unwrap().iter().map(|file| text(&file["path"])));
+            change["removed"].as_array().unwrap().iter().for_each(|path| {
+                self.files.remove(&text(path));
+            });
+        }
+        (self.since, self.position) = (json["last_epoch"].as_u64().unwrap(), feed.position);
+    }
+}
+
+#[test]
+fn a_running_lake_condenses_its_manifest_again_and_again() {
+    let home = Home::new();
+    let lake = home.open_as(long_running(), Box::new(|_, _| {})).unwrap();
+    let (mut checkpoints, mut longest) = (BTreeSet::new(), 0);
+    let mut follower = Follower::default();
+    run(&home, &lake, 1..=150, |_| {
+        let read = home.manifest();
+        checkpoints.extend(read.checkpoint.map(|checkpoint| checkpoint.epoch));
+        longest = longest.max(read.end.offset);
+        follower.ask(&home);
+    });
+    lake.finish(soon()).unwrap();
+    follower.ask(&home);
+    assert!(checkpoints.len() > 1, "{checkpoints:?}");
+    assert!(longest < 32 << 10, "{longest}");
+    assert_eq!(follower.files, home.files(), "who follows is never told to begin anew");
+    assert_eq!(Ledger::read(home.folder.path()).unwrap().unwrap().files().collect::<BTreeSet<_>>(), home.files());
+    assert_eq!(home.budget.total(), 0);
+    let files = home.files();
+    let lake = home.open(1, 1).unwrap();
+    assert_eq!((lake.committed(), lake.epoch_floor()), (150, 150));
+    drop(lake);
+    assert_eq!(after_start(&home), files);
+}
+
+#[test]
+fn a_manifest_that_cannot_be_condensed_goes_on_and_is_condensed_later() {
+    let home = Home::new();
+    let lake = home.open_as(long_running(), Box::new(|_, _| {})).unwrap();
+    let aside = home.path("state/manifest.new");
+    fs::create_dir(&aside).unwrap();
+    run(&home, &lake, 1..=60, |_| ());
+    let read = home.manifest();
+    assert!(read.checkpoint.is_none() && read.end.offset > 8 << 10);
+    assert_eq!(lake.progress().borrow().failed_attempts, 0);
+    fs::remove_dir(&aside).unwrap();
+    run(&home, &lake, 61..=90, |_| ());
+    lake.finish(soon()).unwrap();
+    assert!(home.manifest().checkpoint.is_some());
+    assert_eq!(after_start(&home), home.files());
+}
+
+#[test]
+fn a_file_that_is_to_go_is_named_until_it_is_gone() {
+    let home = Home::new();
+    let lake = home.open(1, 1).unwrap();
+    run(&home, &lake, 1..=2, |_| ());
+    lake.finish(soon()).unwrap();
+    let files: Vec<String> = home.files().into_iter().collect();
+    let recovered = home.recover();
+    let data_dir = home.folder.path().to_owned();
+    let mut publisher = Publisher::new(data_dir, recovered.disk, recovered.manifest).condense_from(1);
+    assert!(!publisher.is_to_condense(), "it is no longer than it was");
+    let staged = |n: usize| {
+        let target = files[0].replace("-0000-", &format!("-{n:04}-"));
+        let aside = home.path(&format!("tmp/{n}"));
+        fs::write(&aside, "rows").unwrap();
+        crate::lake::publish::Staged { aside, target, written: Written { rows: 1, bytes: 4 } }
+    };
+    let mut before = files[0].clone();
+    while !publisher.is_to_condense() {
+        let new = staged(home.records().len());
+        let target = new.target.clone();
+        publisher.replace(&Replacement { epoch: 2, files: vec![new], removes: vec![before] }, &home.catalog).unwrap();
+        assert!(!publisher.is_to_condense(), "the old one is still there");
+        publisher.sweep(Instant::now() + LINGER);
+        before = target;
+    }
+}
+
+#[test]
+fn who_reads_while_a_manifest_is_condensed_is_told_the_same() {
+    let home = Home::new();
+    let mut manifest = home.recover().manifest;
+    for epoch in 1..=100 {
+        let removes = if epoch > 1 { vec![path(epoch - 1)] } else { vec![] };
+        manifest.append(&Record::Intent { epoch, adds: vec![path(epoch)], removes }).unwrap();
+        manifest.append(&Record::Commit { epoch, catalog_bytes: 16 }).unwrap();
+    }
+    let open = || Changes::open(home.folder.path()).unwrap().unwrap();
+    let epochs = |changes: &mut Changes, most: usize| {
+        let mut epochs = Vec::new();
+        while epochs.len() < most
+            && let Some(step) = changes.next().unwrap()
+        {
+            let Step::Change(change) = step else { panic!("a checkpoint") };
+            epochs.push(change.epoch);
+        }
+        epochs
+    };
+    let mut reader = open();
+    assert_eq!(epochs(&mut reader, 30), (1..=30).collect::<Vec<_>>());
+    let ask = Ask { since: 99, cursor: None, files_max: usize::MAX };
+    let position = feed(home.folder.path(), Ask { since: 98, files_max: 1, ..ask }, None, |_| true).unwrap().position;
+    assert_eq!(position.unwrap().epoch, 99);
+    let before = feed(home.folder.path(), ask, position, |_| true).unwrap().to_json().unwrap();
+    assert_eq!(condense(&mut manifest, 2_000).unwrap(), Outcome::Condensed);
+    assert!(home.manifest().checkpoint.unwrap().epoch < 99);
+    // What was open is read on as it was; a position in it is of no use in what took its place.
+    assert_eq!(epochs(&mut reader, usize::MAX), (31..=100).collect::<Vec<_>>());
+    let told = feed(home.folder.path(), ask, position, |_| true).unwrap();
+    assert_eq!(told.to_json().unwrap(), before);
+    let new = told.position;
+    assert_ne!(new, position);
+    assert_eq!(feed(home.folder.path(), ask, new, |_| true).unwrap().to_json().unwrap(), before);
 }

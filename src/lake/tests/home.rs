@@ -194,7 +194,7 @@ pub struct Read {
 }
 
 pub fn read_manifest(path: &Path) -> Result<Read, LakeError> {
-    let mut reader = Records::open(path)?.unwrap();
+    let mut reader = Records::open_own(path)?.unwrap();
     let (mut checkpoint, mut records) = (None, Vec::new());
     while let Some(entry) = reader.next()? {
         match entry {
