@@ -356,7 +356,13 @@ impl<S: Read + Write> Client<S> {
     /// One read; 0 at the end.
     pub fn receive(&mut self) -> io::Result<usize> {
         let mut piece = [0; 16 << 10];
-        let bytes = self.stream.read(&mut piece)?;
+        // A ring that this process has used, by a log of its own, interrupts waits while the kernel takes it down.
+        let bytes = loop {
+            match self.stream.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.received.extend_from_slice(&piece[..bytes]);
         Ok(bytes)
     }
