@@ -339,9 +339,13 @@ fn chunks_for(payload: u64) -> usize {
 
 /// Copies in pieces that the C library moves through registers: from 2 KiB on (4 or 8 with wider ones) it may take `rep movsb`, which some
 /// processors do slowly (docs/PERFORMANCE.md, "The log").
-fn copy(from: &[u8], to: &mut [u8]) {
+fn copy(mut from: &[u8], mut to: &mut [u8]) {
     const PIECE: usize = 2 << 10;
-    for (from, to) in from.chunks(PIECE).zip(to.chunks_mut(PIECE)) {
-        to.copy_from_slice(from);
+    while from.len() > PIECE {
+        let (now, later) = from.split_at(PIECE);
+        let (place, rest) = to.split_at_mut(PIECE);
+        place.copy_from_slice(now);
+        (from, to) = (later, rest);
     }
+    to.copy_from_slice(from);
 }
