@@ -7,6 +7,7 @@
 //! not moves on to the spare, and everything behind it follows.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use super::disk::{CHUNK_BYTES, Chunk};
@@ -340,10 +341,11 @@ fn chunks_for(payload: u64) -> usize {
 /// Copies in pieces that the C library moves through registers: from 2 KiB on (4 or 8 with wider ones) it may take `rep movsb`, which some
 /// processors do slowly (docs/PERFORMANCE.md, "The log").
 fn copy(mut from: &[u8], mut to: &mut [u8]) {
-    const PIECE: usize = 2 << 10;
-    while from.len() > PIECE {
-        let (now, later) = from.split_at(PIECE);
-        let (place, rest) = to.split_at_mut(PIECE);
+    // If it were known here, the compiler would make one copy of all pieces.
+    let piece = black_box(1 << 10);
+    while from.len() > piece {
+        let (now, later) = from.split_at(piece);
+        let (place, rest) = to.split_at_mut(piece);
         place.copy_from_slice(now);
         (from, to) = (later, rest);
     }
