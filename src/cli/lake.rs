@@ -1,5 +1,6 @@
 //! `ringest lake`: looks into the lake of a data directory, and takes lost files out of it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -152,7 +153,8 @@ pub fn run(command: &LakeCommand) -> Result<(), LakeCommandError> {
             lake::changes(&place.data_dir, *since, *cursor, files_max)?.to_json()? + "\n"
         }
         LakeCommand::Forget(ForgetArgs { place, files }) => {
-            server::forget(&place.data_dir, files, Basis::of_this_machine().memory_limit)?;
+            let files: Vec<String> = files.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+            server::forget(&place.data_dir, &files, Basis::of_this_machine().memory_limit)?;
             format!(
                 "{} out of the lake\n",
                 if files.len() == 1 { "1 file is".into() } else { format!("{} files are", files.len()) }

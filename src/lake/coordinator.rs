@@ -42,6 +42,8 @@ pub(super) enum Command {
     StopReplay,
     /// Files that take the place of committed ones, and who waits for the answer. Tried once: on failure they are still aside.
     Replace(Replacement, Sender<Result<(), String>>),
+    /// Lost files that are to be taken out of the lake, and who waits for the answer.
+    Forget(Vec<String>, Sender<Result<(), String>>),
     /// Files that others took the place of are to go, if they stayed long enough; the sender is dropped when they have gone.
     Sweep(Sender<()>),
     /// No more parts will come: publish what is there, and stop trying at this moment.
@@ -183,6 +185,13 @@ impl Coordinator {
             Command::Replay(step) => return self.replay.queue(step),
             Command::StopReplay => return self.replay.stop(),
             Command::Replace(replacement, done) => return self.replacements.push_back((replacement, done)),
+            Command::Forget(files, done) => {
+                let forgotten = self.publisher.forget(files.clone()).map_err(|failure| failure.reason().to_owned());
+                if forgotten.is_ok() {
+                    self.take_stock(&[], &files);
+                }
+                return drop(done.send(forgotten));
+            }
             Command::Sweep(done) => {
                 self.publisher.sweep(Instant::now());
                 return drop(done);

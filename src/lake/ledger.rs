@@ -22,6 +22,8 @@ pub enum ChangeKind {
     Replacement,
     /// Files whose time was over.
     Expiry,
+    /// Lost files that were forgotten.
+    Loss,
     /// The files that there were when the manifest was condensed, or some of them.
     Checkpoint,
 }
@@ -32,6 +34,7 @@ impl ChangeKind {
             Self::Flush => "flush",
             Self::Replacement => "replacement",
             Self::Expiry => "expiry",
+            Self::Loss => "loss",
             Self::Checkpoint => "checkpoint",
         }
     }
@@ -126,6 +129,10 @@ impl Changes {
                 Entry::Record(Record::Intent { epoch, adds, removes }) => self.open.push((epoch, adds, removes)),
                 Entry::Record(Record::Abort { epoch }) => self.open.retain(|intent| intent.0 != epoch),
                 Entry::Record(Record::Commit { epoch, .. }) => return Ok(Some(Step::Change(self.commit(epoch)))),
+                Entry::Record(Record::Loss { epoch, files }) => {
+                    let kind = ChangeKind::Loss;
+                    return Ok(Some(Step::Change(Change { epoch, kind, added: Vec::new(), removed: files })));
+                }
                 Entry::Checkpoint(checkpoint) => {
                     self.last_epoch = checkpoint.epoch;
                     return Ok(Some(Step::Checkpoint { epoch: checkpoint.epoch, files: checkpoint.files }));
@@ -221,6 +228,12 @@ pub(super) fn standings<Name: Clone + Eq + Hash>(
             }
             Entry::Record(Record::Commit { epoch, .. }) => {
                 standings.extend(open.extract_if(.., |file| file.0 == epoch).map(|(_, name, once)| (name, once)));
+            }
+            // Whoever finds one again is to say where it belongs: it is as one that was never named.
+            Entry::Record(Record::Loss { files, .. }) => {
+                for name in files.iter().filter_map(|path| wanted(path)) {
+                    standings.remove(&name);
+                }
             }
             Entry::Record(Record::Abort { epoch }) => {
                 let undone = open.extract_if(.., |file| file.0 == epoch && file.2 == Standing::Committed);

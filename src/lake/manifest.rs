@@ -55,6 +55,7 @@ const INTENT: u8 = 1;
 const COMMIT: u8 = 2;
 const ABORT: u8 = 3;
 const CHECKPOINT: u8 = 4;
+const LOSS: u8 = 5;
 
 /// One fact about an epoch. Paths are relative to the data directory. What takes the place of committed files, or only removes
 /// them, has an epoch that is committed already.
@@ -67,12 +68,17 @@ pub(super) enum Record {
     Commit { epoch: u64, catalog_bytes: u64 },
     /// The adds of every open intent of the epoch have been unlinked.
     Abort { epoch: u64 },
+    /// These files are lost, and are no part of the lake any more. One that comes to light again is none of its own.
+    Loss { epoch: u64, files: Vec<String> },
 }
 
 impl Record {
     pub fn epoch(&self) -> u64 {
         match self {
-            Self::Intent { epoch, .. } | Self::Commit { epoch, .. } | Self::Abort { epoch } => *epoch,
+            Self::Intent { epoch, .. }
+            | Self::Commit { epoch, .. }
+            | Self::Abort { epoch }
+            | Self::Loss { epoch, .. } => *epoch,
         }
     }
 }
@@ -355,6 +361,7 @@ fn encode(record: &Record, sequence: u64) -> Vec<u8> {
         Record::Intent { .. } => INTENT,
         Record::Commit { .. } => COMMIT,
         Record::Abort { .. } => ABORT,
+        Record::Loss { .. } => LOSS,
     };
     let mut body = body_head(sequence, kind, record.epoch());
     match record {
@@ -364,6 +371,7 @@ fn encode(record: &Record, sequence: u64) -> Vec<u8> {
         }
         Record::Commit { catalog_bytes, .. } => body.extend_from_slice(&catalog_bytes.to_le_bytes()),
         Record::Abort { .. } => {}
+        Record::Loss { files, .. } => put_paths(&mut body, files),
     }
     let mut bytes = prefix(body.len() as u32, crc32fast::hash(&body));
     bytes.extend_from_slice(&body);
@@ -434,6 +442,7 @@ pub(super) fn read_body(body: &[u8]) -> Option<(u64, Record)> {
         INTENT => Record::Intent { epoch, adds: paths(body, &mut at)?, removes: paths(body, &mut at)? },
         COMMIT => Record::Commit { epoch, catalog_bytes: number(body, &mut at)? },
         ABORT => Record::Abort { epoch },
+        LOSS => Record::Loss { epoch, files: paths(body, &mut at)? },
         _ => return None,
     };
     (at == body.len()).then_some((sequence, record))

@@ -67,7 +67,7 @@ use job::Job;
 pub use ledger::{Change, ChangeKind, Ledger, Position, Standing, standing};
 pub use manifest::{Damage, NodeId};
 pub use partition::{Day, FileName, day_in, day_of};
-use publish::{Publisher, Replacement};
+use publish::Publisher;
 use recover::Recovered;
 pub use recover::{Inspected, inspect};
 pub use rejects::{RejectOptions, keep_rejects};
@@ -400,12 +400,8 @@ impl Lake {
         if let Some(file) = files.iter().find(|file| self.data_dir.join(file).exists()) {
             return Err(format!("{file} is there; move it out of lake/ first if its points are to be gone"));
         }
-        let names = files.iter().filter_map(|file| FileName::parse(file.rsplit('/').next()?));
-        let epoch = names.map(|name| name.epoch).max().unwrap_or(0);
         let (done, answer) = bounded(1);
-        let _ = self
-            .commands
-            .send(Command::Replace(Replacement { epoch, files: Vec::new(), removes: files.to_vec() }, done));
+        let _ = self.commands.send(Command::Forget(files.to_vec(), done));
         answer.recv().unwrap_or_else(|_| Err("the lake has stopped".to_owned()))
     }
 

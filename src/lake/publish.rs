@@ -19,6 +19,7 @@ use super::checkpoint::{self, Outcome};
 use super::disk::Disk;
 use super::encode::Written;
 use super::manifest::{Manifest, NodeId, Record};
+use super::partition::FileName;
 use super::recover::unlink_all;
 
 /// Folders remembered as durable; more than a node writes to between two starts, and a few MiB.
@@ -109,8 +110,8 @@ impl Publisher {
         })?;
         let bytes = self.manifest.bytes();
         self.condense_at = match outcome {
-            Outcome::Condensed | Outcome::NotWorthIt => self.condense_bytes.max(bytes.saturating_mul(2)),
-            Outcome::Failed => bytes + self.condense_bytes / RETRY_SHARE,
+            Outcome::Condensed => self.condense_bytes.max(bytes.saturating_mul(2)),
+            Outcome::NotWorthIt | Outcome::Failed => bytes + self.condense_bytes / RETRY_SHARE,
         };
         Ok(())
     }
@@ -143,6 +144,13 @@ impl Publisher {
             self.remove_empty_folders(removes);
         }
         Ok(saved)
+    }
+
+    /// Takes committed files that are lost out of the lake.
+    pub fn forget(&mut self, files: Vec<String>) -> Result<(), Failure> {
+        let names = files.iter().filter_map(|file| FileName::parse(file.rsplit('/').next()?));
+        let epoch = names.map(|name| name.epoch).max().unwrap_or(0);
+        self.record(&Record::Loss { epoch, files })
     }
 
     /// Folders that have lost their last file. One that comes back after a power cut is as good as none.

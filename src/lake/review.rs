@@ -71,6 +71,12 @@ impl Review {
                 }
             }
             Record::Abort { epoch } => self.open.retain(|intent| intent.epoch != epoch),
+            Record::Loss { files, .. } => {
+                for path in &files {
+                    check(path, records)?;
+                    self.files.remove(path);
+                }
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::lake_reader::{Lake, parquet_files};
 use super::node::{Node, ringest};
+use super::restart::refused;
 
 /// Writes `flushes` files of two tables with overlapping points, columns born on the way, numbered from `first`.
 fn write(node: &Node, first: usize, flushes: usize) {
@@ -135,8 +136,9 @@ fn lost_files_are_forgotten_and_then_missed_by_nobody() {
     let (code, text) = forget(node.data_dir(), &[&own[0]]);
     assert!(code == Some(1) && text.contains("is in use by another ringest"), "{text}");
     let dir = node.stop();
+    let away = |lost: &str| dir.path().join(lost.rsplit('/').next().unwrap());
     for lost in &own[1..3] {
-        fs::remove_file(dir.path().join(lost)).unwrap();
+        fs::rename(dir.path().join(lost), away(lost)).unwrap();
     }
     let left = points(dir.path());
     for (file, why) in
@@ -148,8 +150,16 @@ fn lost_files_are_forgotten_and_then_missed_by_nobody() {
     let verify = || ringest("lake").arg("verify").arg("--data-dir").arg(dir.path()).output().unwrap();
     let faults = String::from_utf8(verify().stdout).unwrap();
     assert!(own[1..3].iter().all(|lost| faults.contains(lost)) && faults.contains("the lake has 2 faults"), "{faults}");
-    assert_eq!(forget(dir.path(), &[&own[1], &own[2]]), (Some(0), "2 files are out of the lake\n".to_owned()));
+    assert_eq!(forget(dir.path(), &[&own[1], &own[2], &own[1]]), (Some(0), "2 files are out of the lake\n".to_owned()));
     assert_eq!(verify().status.code(), Some(0));
+    // One that comes to light again may be the only copy: it is not removed.
+    fs::rename(away(&own[1]), dir.path().join(&own[1])).unwrap();
+    let (code, sentence) = refused(dir.path());
+    assert!(code == Some(1) && sentence.contains("does not name the file") && sentence.contains(&own[1]), "{sentence}");
+    assert!(String::from_utf8(verify().stdout).unwrap().contains("the manifest does not name it"));
+    fs::rename(dir.path().join(&own[1]), away(&own[1])).unwrap();
+    let changes = ringest("lake").arg("changes").arg("--data-dir").arg(dir.path()).output().unwrap();
+    assert!(String::from_utf8(changes.stdout).unwrap().contains("\"kind\": \"loss\""));
     let node = Node::start_in(dir, &[]);
     assert_eq!(node.request("POST", "/api/compact", b"").status, 200);
     assert_eq!((files(node.data_dir()), points(node.data_dir())), (2, left));

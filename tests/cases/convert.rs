@@ -342,6 +342,41 @@ fn many_bad_lines_take_no_good_ones_with_them() {
     assert_eq!(report.first_refused[9].place.line, 15);
 }
 
+/// A writer was cut off within a string: the quotes of what follows open strings and close them where they should not.
+#[test]
+fn a_line_that_is_cut_off_within_a_string_takes_no_other_with_it() {
+    let line = |number: usize| format!("log s=\"ok {number}\" {number}\n");
+    for (count, cut) in
+        [(3_000, vec![10]), (3_000, vec![2_999]), (3_000, vec![0, 9, 10, 11, 2_000]), (40_000, vec![7, 39_000])]
+    {
+        let bad = |number: usize| cut.contains(&number);
+        let text_of = |number| if bad(number) { "log s=\"cut off in the mid\n".to_owned() } else { line(number) };
+        let input: String = (0..count).map(text_of).collect();
+        for memory in [64 << 20, 1 << 30] {
+            let case = Case::new();
+            let options = case.options().on_error(OnError::Collect).memory_bytes_max(memory);
+            let report = run(vec![text("in", input.clone())], &options);
+            // Of two that follow each other the first closes the second's string, and is no point with it.
+            assert_eq!(case.lines("log").len(), count - cut.len(), "{cut:?}");
+            assert_eq!((report.points, report.lines), ((count - cut.len()) as u64, report.points + report.refused));
+            assert_eq!(report.first_refused[0].place.line as usize, cut[0] + 1);
+            let collected = fs::read_to_string(report.collected.as_ref().unwrap()).unwrap();
+            assert!(!collected.contains("ok"), "{collected}");
+        }
+    }
+    // Whatever else is wrong with what it swallows.
+    let case = Case::new();
+    let input = b"a v=1i 1\na s=\"unclosed 3\na v=2i 4\na v=3i 5\na,t=\xff v=9i 9\na v=4i 6\n";
+    let report = run(vec![text("in", &input[..])], &case.options().on_error(OnError::Skip));
+    assert_eq!((report.points, report.refused), (4, 2));
+    // A string that is closed belongs to its line, which is refused as a whole.
+    let case = Case::new();
+    let input = "m s=\"one\ntwo\nthree\" bad\nm f=1 1\nm\\\n,t=1 f=1 1";
+    let report = run(vec![text("in", input)], &case.options().on_error(OnError::Skip));
+    assert_eq!((report.points, report.refused), (2, 1));
+    assert_eq!(report.first_refused[0].place.line, 1);
+}
+
 #[test]
 fn long_lines_are_taken_and_too_long_ones_are_told() {
     let case = Case::new();

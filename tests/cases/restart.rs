@@ -274,7 +274,7 @@ fn a_damaged_manifest_or_a_missing_one_stops_the_start() {
 }
 
 /// Exit code and last words of a node that does not start.
-fn refused(data_dir: &Path) -> (Option<i32>, String) {
+pub fn refused(data_dir: &Path) -> (Option<i32>, String) {
     let mut serve = crate::node::ringest("serve");
     let output = serve.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())

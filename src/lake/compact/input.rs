@@ -157,7 +157,7 @@ pub(super) fn bytes_to_open(path: &Path) -> Result<usize, MergeError> {
         file.read_exact(&mut tail)?;
         Ok(u32::from_le_bytes(tail))
     };
-    let length = length().map_err(|error| MergeError::input(path, format!("cannot be read: {error}")))?;
+    let length = length().map_err(|error| MergeError::input(path, format!("cannot be read: {error}{RESTORE}")))?;
     Ok(length as usize * METADATA_FACTOR)
 }
 
@@ -193,7 +193,7 @@ impl Opened {
     /// Begins to read, in batches of so many rows at most, and of about so many bytes. The whole file is compared with its checksum before.
     pub fn read(self, rows_max: usize, bytes_max: usize) -> Result<Input, MergeError> {
         let Self { path, file, metadata, layout, used, bytes, row_bytes, day, .. } = self;
-        let unreadable = |error: io::Error| MergeError::input(&path, format!("cannot be read: {error}"));
+        let unreadable = |error: io::Error| MergeError::input(&path, format!("cannot be read: {error}{RESTORE}"));
         if let Some(what) = damage(&file).map_err(unreadable)? {
             return Err(MergeError::input(&path, what + RESTORE));
         }

@@ -85,6 +85,8 @@ pub(in super::super) struct Worker {
     due: BTreeMap<Box<str>, u64>,
     /// Folders that are left alone until then, for what went wrong.
     failed: BTreeMap<Box<str>, u64>,
+    /// By folder: files that are left alone until then.
+    spoilt: BTreeMap<Box<str>, BTreeMap<FileName, u64>>,
     /// The folder that was looked at last.
     last: Box<str>,
     /// By folder: sizes of its small files, which do not change.
@@ -99,7 +101,8 @@ impl Worker {
             touched.extend(inventory.folders().map(|(folder, _)| Box::from(folder)));
         }
         let (due, failed, sizes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { around, exchange, orders, due, failed, last: Box::default(), sizes }
+        let (spoilt, last) = (BTreeMap::new(), Box::default());
+        Self { around, exchange, orders, due, failed, spoilt, last, sizes }
     }
 
     /// Works until the lake ends.
@@ -190,11 +193,15 @@ impl Worker {
         let now = self.around.clock.now_ms();
         let wait = match error {
             RunError::Stopped => return None,
-            RunError::Busy(_) => BUSY_MS,
-            RunError::TooLarge(_) | RunError::Input { .. } | RunError::Failed(_) => RETRY_MS,
+            // The files that it is about are left alone, and the others of the folder are not.
+            RunError::TooLarge(_) | RunError::Input { .. } => None,
+            RunError::Busy(_) => Some(BUSY_MS),
+            RunError::Failed(_) => Some(RETRY_MS),
         };
-        self.failed.insert(folder.into(), now + wait);
-        self.due.insert(folder.into(), now + wait);
+        if let Some(wait) = wait {
+            self.failed.insert(folder.into(), now + wait);
+            self.due.insert(folder.into(), now + wait);
+        }
         let sentence = format!("{folder} is not compacted: {error}");
         match error {
             RunError::Busy(_) => tracing::warn!("{sentence}"),
@@ -217,10 +224,48 @@ impl Worker {
             return Ok(());
         }
         self.failed.remove(folder);
-        let (mut merges, mut rest_from) = (0, None);
         let mut left_alone = LeftAlone::default();
+        if extent == Extent::Due {
+            let known = self.spoilt.get(folder).into_iter().flatten();
+            left_alone.known = known.filter(|(_, until)| **until > now).map(|(file, until)| (*file, *until)).collect();
+        }
+        let merged = self.merge_all((folder, day, now), extent, &mut left_alone, compacted);
+        let reason = self.remember(folder, left_alone, now);
+        merged.and_then(|()| reason.map_or(Ok(()), Err))
+    }
+
+    /// Notes which files of a folder are not to be tried for a while; the reason of the first one that was not known to be spoilt.
+    fn remember(&mut self, folder: &str, left_alone: LeftAlone, now: u64) -> Option<RunError> {
+        let committed = self.committed(folder);
+        let LeftAlone { known, found } = left_alone;
+        let mut found: Vec<(FileName, RunError)> =
+            found.into_iter().filter(|(file, _)| committed.binary_search(file).is_ok()).collect();
+        let spoilt: BTreeMap<FileName, u64> = known
+            .into_iter()
+            .filter(|(file, _)| committed.binary_search(file).is_ok())
+            .chain(found.iter().map(|(file, _)| (*file, now + RETRY_MS)))
+            .collect();
+        match spoilt.values().min() {
+            Some(until) => {
+                let due = self.due.entry(folder.into()).or_insert(*until);
+                *due = (*due).min(*until);
+                self.spoilt.insert(folder.into(), spoilt);
+            }
+            None => drop(self.spoilt.remove(folder)),
+        }
+        (!found.is_empty()).then(|| found.swap_remove(0).1)
+    }
+
+    fn merge_all(
+        &mut self,
+        (folder, day, now): (&str, i64, u64),
+        extent: Extent,
+        left_alone: &mut LeftAlone,
+        compacted: &mut Compacted,
+    ) -> Result<(), RunError> {
+        let (mut merges, mut rest_from) = (0, None);
         loop {
-            let files = self.sized(folder, &mut left_alone);
+            let files = self.sized(folder, left_alone);
             let planned = left_alone.seen(&files);
             let (wish, due) = match extent {
                 Extent::All => (Wish::All, None),
@@ -244,7 +289,7 @@ impl Worker {
             let Some(step) = step.filter(|step| step.files_after < step.files_before) else {
                 self.rest(folder, left_alone.others(files), due.filter(|_| self.around.auto));
                 compacted.partitions += u64::from(merges > 0);
-                return left_alone.reason(&self.committed(folder)).map_or(Ok(()), Err);
+                return Ok(());
             };
             merges += 1;
             rest_from = step.rest_from;
@@ -296,7 +341,7 @@ impl Worker {
             Ok(at) => Sized { name, bytes: known[at].bytes },
             Err(_) => {
                 let bytes = self.exchange.size(folder, &name).unwrap_or_else(|error| {
-                    left_alone.0.insert(name, error);
+                    left_alone.find(name, error);
                     LeftAlone::BYTES
                 });
                 Sized { name, bytes }
@@ -306,13 +351,28 @@ impl Worker {
     }
 }
 
-/// Files of a folder that are not merged this time, and why.
+/// Files of a folder that are not merged this time.
 #[derive(Default)]
-struct LeftAlone(BTreeMap<FileName, RunError>);
+struct LeftAlone {
+    /// Because they could not be a while ago: until when.
+    known: BTreeMap<FileName, u64>,
+    /// Because it was tried, and why it did not work.
+    found: BTreeMap<FileName, RunError>,
+}
 
 impl LeftAlone {
     /// The size of such a file, as the rules see it: larger than anything that is merged.
     const BYTES: u64 = u64::MAX;
+
+    fn contains(&self, file: &FileName) -> bool {
+        self.known.contains_key(file) || self.found.contains_key(file)
+    }
+
+    fn find(&mut self, file: FileName, error: RunError) {
+        if !self.known.contains_key(&file) {
+            self.found.insert(file, error);
+        }
+    }
 
     /// Adds the one of `files` for which they were not merged; hands back an error that is about none of them.
     fn add(&mut self, error: RunError, files: &[Sized]) -> Result<(), RunError> {
@@ -321,9 +381,13 @@ impl LeftAlone {
             RunError::Input { name, .. } => Some(*name),
             RunError::Stopped | RunError::Busy(_) | RunError::Failed(_) => None,
         };
-        match file.filter(|file| !self.0.contains_key(file)) {
+        match file.filter(|file| !self.contains(file)) {
             Some(file) => {
-                self.0.insert(file, error);
+                let error = match error {
+                    RunError::TooLarge(reason) => RunError::TooLarge(format!("{file} is left as it is: {reason}")),
+                    error => error,
+                };
+                self.find(file, error);
                 Ok(())
             }
             None => Err(error),
@@ -332,17 +396,12 @@ impl LeftAlone {
 
     /// The files as the rules are to see them.
     fn seen(&self, files: &[Sized]) -> Vec<Sized> {
-        let bytes = |file: &Sized| if self.0.contains_key(&file.name) { Self::BYTES } else { file.bytes };
+        let bytes = |file: &Sized| if self.contains(&file.name) { Self::BYTES } else { file.bytes };
         files.iter().map(|file| Sized { bytes: bytes(file), ..*file }).collect()
     }
 
     fn others(&self, files: Vec<Sized>) -> Vec<Sized> {
-        files.into_iter().filter(|file| !self.0.contains_key(&file.name)).collect()
-    }
-
-    /// The first reason that still counts: the file is one of these.
-    fn reason(self, committed: &[FileName]) -> Option<RunError> {
-        self.0.into_iter().find(|(file, _)| committed.binary_search(file).is_ok()).map(|(_, error)| error)
+        files.into_iter().filter(|file| !self.contains(&file.name)).collect()
     }
 }
 

@@ -169,7 +169,7 @@ fn what_is_not_committed_is_left_alone_and_its_name_too() {
 }
 
 #[test]
-fn a_file_that_cannot_be_merged_is_reported_and_its_partition_left_for_an_hour_and_others_go_on() {
+fn a_file_that_cannot_be_merged_is_reported_once_an_hour_and_all_others_are_merged() {
     let mut timed = Timed::new();
     timed.publish(5);
     let spoilt = timed.home.files().into_iter().find(|file| file.contains("/m%20.x/")).unwrap();
@@ -184,12 +184,18 @@ fn a_file_that_cannot_be_merged_is_reported_and_its_partition_left_for_an_hour_a
     timed.publish(10);
     // Both have more than ten files by now.
     let compacted = timed.compact(Extent::Due);
-    assert_eq!((compacted.merges, timed.files()), (1, [12, 1]));
+    assert_eq!((compacted.merges, timed.files()), (2, [2, 1]));
     assert_eq!(timed.home.metrics.compaction_failures.get(), 1, "it is not tried again");
+    timed.now.fetch_add(HOUR + 1, Ordering::SeqCst);
+    assert!(timed.lake.compact(Extent::Due).blocking_recv().unwrap().is_ok(), "alone it is nothing to be merged");
+    timed.publish(10);
+    let failure = timed.lake.compact(Extent::Due).blocking_recv().unwrap().unwrap_err();
+    assert!(failure.contains(&spoilt), "{failure}");
+    assert_eq!((timed.files(), timed.home.metrics.compaction_failures.get()), ([2, 1], 2));
     fs::write(timed.home.path(&spoilt), whole).unwrap();
     timed.now.store(25 * HOUR, Ordering::SeqCst);
     timed.compact(Extent::All);
-    assert_eq!((timed.files(), timed.home.metrics.compaction_failures.get()), ([1, 1], 1));
+    assert_eq!((timed.files(), timed.home.metrics.compaction_failures.get()), ([1, 1], 2));
     timed.check();
     timed.lake.finish(soon()).unwrap();
 }

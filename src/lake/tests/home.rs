@@ -227,6 +227,7 @@ pub fn kind(record: &Record) -> &'static str {
         Record::Intent { .. } => "intent",
         Record::Commit { .. } => "commit",
         Record::Abort { .. } => "abort",
+        Record::Loss { .. } => "loss",
     }
 }
 

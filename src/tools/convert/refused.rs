@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::error::{Cause, Place};
 use super::report::{CONFLICTS_MAX, Conflict, RefusedLine, SHOWN_MAX};
 use super::source::Piece;
-use crate::line::{ErrorKind, LineError, echo, point_lines};
+use crate::line::{self, ErrorKind, Judge, LineError, Outcome, PADDING, Padded, echo, point_lines};
 use crate::table::{Listed, SchemaReject};
 
 /// A line of a piece.
@@ -38,20 +38,35 @@ impl Refused {
     }
 }
 
-/// Takes lines that are no line protocol out of `piece`: leaves blanks where they were, so that all others keep their places. A string that
-/// does not end makes its first physical line bad; what follows is looked at for itself.
-pub fn take_out(piece: &mut [u8], errors: &[LineError], refused: &mut Vec<Refused>) {
-    for error in errors {
-        let mut end = error.end;
-        if error.kind == ErrorKind::UnbalancedQuotes {
-            end = memchr::memchr(b'\n', &piece[error.start..end]).map_or(end, |feed| error.start + feed);
-        }
-        let line = &mut piece[error.start..end];
-        let reason = error.kind.to_string().into();
-        refused.push(Refused { lines: error.line - 1, reason, text: (&*line).into(), conflict: None });
-        // Line ends within it stay, because they count.
-        line.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+/// Takes a line that is no line protocol out of `piece`: leaves blanks where it was, so that all others keep their places. Answers where it ends.
+pub fn take_out(piece: &mut [u8], error: &LineError, reading: line::Options, refused: &mut Vec<Refused>) -> usize {
+    let end = end_of_bad(piece, error, reading);
+    let line = &mut piece[error.start..end];
+    let reason = error.kind.to_string().into();
+    refused.push(Refused { lines: error.line - 1, reason, text: (&*line).into(), conflict: None });
+    // Line ends within it stay, because they count.
+    line.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+    end
+}
+
+/// Where the part of a bad line ends that is refused. A string that is not closed swallows what follows, up to the next quote or to the end: of
+/// such a line the first physical one is bad, and the next is looked at for itself.
+fn end_of_bad(piece: &[u8], error: &LineError, reading: line::Options) -> usize {
+    let Some(feed) = memchr::memchr(b'\n', &piece[error.start..error.end]) else { return error.end };
+    let feed = error.start + feed;
+    if feed + 1 < error.end && (error.kind == ErrorKind::UnbalancedQuotes || is_point(&piece[feed + 1..], reading)) {
+        return feed;
     }
+    error.end
+}
+
+/// Whether the first physical line of `lines` is a point by itself.
+fn is_point(lines: &[u8], reading: line::Options) -> bool {
+    let end = memchr::memchr(b'\n', lines).unwrap_or(lines.len());
+    let mut line = lines[..end].to_vec();
+    line.resize(end + PADDING, 0);
+    let line = Padded::new(&line, end).map(|line| line::parse(line, reading, &mut Judge));
+    matches!(line, Some(Outcome::Complete { points: 1 }))
 }
 
 /// The lines of the points of `piece` that do not fit their tables; `listed` is in their order.

@@ -119,8 +119,11 @@ impl Stream {
             }
             let seen = &buffer[..buffer.len().min(wanted)];
             let is_last = self.has_ended && seen.len() == buffer.len();
-            let mut complete = if is_last { seen.len() } else { self.complete(seen) };
-            if complete == 0 && wanted < sizes.line_max {
+            let mut complete = self.complete(seen);
+            if is_last && !self.is_open(&seen[complete..]) {
+                complete = seen.len();
+            }
+            if complete == 0 && !is_last && wanted < sizes.line_max {
                 wanted = (wanted * 2).min(sizes.line_max);
                 continue;
             }
@@ -160,6 +163,11 @@ impl Stream {
             true => memchr::memrchr(b'\n', seen).map_or(0, |feed| feed + 1),
             false => complete_len(seen),
         }
+    }
+
+    /// Whether a line, the last one, has a string that does not end, and with it lines that it swallows.
+    fn is_open(&self, line: &[u8]) -> bool {
+        line.contains(&b'\n') && self.complete(&[line, b"\n"].concat()) == 0
     }
 
     /// How many bytes at the start of `lines` are statements and comments between them.

@@ -166,7 +166,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             Outcome::Bad { errors, .. } => {
                 drop(writer);
                 if stops {
-                    take_out(buffer, &errors[..1], bad);
+                    take_out(buffer, &errors[0], reading.lines, bad);
                     // A point that was refused stands before the bad line.
                     return Err(self.stop(piece, refused.into_iter().chain(bad.drain(..)).next()));
                 }
@@ -195,19 +195,20 @@ impl<'s, 'a> Worker<'s, 'a> {
         bad: &mut Vec<Refused>,
     ) {
         let (mut from, mut lines) = (0, 0);
-        loop {
+        while !errors.is_empty() {
             let first = bad.len();
-            let Some(last) = errors.last() else { return };
-            let mut behind = from + last.end;
-            if last.kind == line::ErrorKind::UnbalancedQuotes {
-                // Of a string that does not end, the first line is bad.
-                let feed = memchr::memchr(b'\n', &buffer[from + last.start..behind]);
-                behind = feed.map_or(behind, |feed| from + last.start + feed);
+            let rest = &mut buffer[from..piece.bytes];
+            let mut behind = 0;
+            for error in &errors {
+                behind = take_out(rest, error, self.reading.lines, bad);
+                // What it had swallowed is to be parsed.
+                if behind < error.end {
+                    break;
+                }
             }
-            take_out(&mut buffer[from..piece.bytes], &errors, bad);
             bad[first..].iter_mut().for_each(|refused| refused.lines += lines);
-            lines += memchr::memchr_iter(b'\n', &buffer[from..behind]).count() as u64;
-            from = behind;
+            lines += memchr::memchr_iter(b'\n', &rest[..behind]).count() as u64;
+            from += behind;
             let rest = Padded::new(&buffer[from..piece.bytes + PADDING], piece.bytes - from);
             errors = match line::parse(rest.expect("a piece has its padding"), self.reading.lines, &mut line::Judge) {
                 Outcome::Bad { errors, .. } => errors,
