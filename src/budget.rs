@@ -126,7 +126,7 @@ pub fn limit_freed_memory(bytes_max: usize) {
     const LARGE: usize = 2 << 30;
     let delay_ms = match bytes_max {
         ..=SMALL => 0,
-        ..LARGE => 100,
+        _ if bytes_max < LARGE => 100,
         _ => 10_000,
     };
     // SAFETY: sets a number in the allocator's table of options, which it reads at each purge; an unknown option is ignored.
