@@ -74,6 +74,10 @@ pub use rejects::{RejectOptions, keep_rejects};
 
 /// What the names of the lake's threads begin with.
 pub const THREAD_NAME: &str = "lake-";
+/// Who waits for an acknowledgement gets the processor before who publishes; a third of the weight, so that publishing keeps up when nothing is idle.
+const NICE_PUBLISHING: i32 = 5;
+/// Merging and removing files can wait for everybody.
+const NICE_MERGING: i32 = 10;
 
 /// A start reads such a manifest within a second.
 const CONDENSE_BYTES: u64 = 64 << 20;
@@ -227,7 +231,9 @@ impl Lake {
         let mut threads = Vec::new();
         for index in 1..options.threads.max(1) {
             let (queue, budget) = (jobs.1.clone(), Arc::clone(&budget));
-            threads.push(spawn(&index.to_string(), move || queue.iter().for_each(|job| job.run(&budget)))?);
+            threads.push(spawn(&index.to_string(), NICE_PUBLISHING, move || {
+                queue.iter().for_each(|job| job.run(&budget))
+            })?);
         }
         let inventory = Arc::new(Mutex::new(inventory));
         let (compaction, orders, alive) = Handle::new();
@@ -268,12 +274,12 @@ impl Lake {
         let left = vec![epoch_floor; options.shards];
         let coordinator = Coordinator::new(data_dir.clone(), publisher, shared, inbox, jobs, left);
         let (last_word, ended) = bounded(1);
-        threads.push(spawn("0", move || {
+        threads.push(spawn("0", NICE_PUBLISHING, move || {
             // Nobody listens when the lake was dropped without `finish`.
             let _ = last_word.send(coordinator.run());
         })?);
         // It is not waited for without limit: what it has begun is taken back by the next start.
-        spawn("compact", move || {
+        spawn("compact", NICE_MERGING, move || {
             worker.run();
             drop(alive);
         })?;
@@ -315,7 +321,7 @@ impl Lake {
             commands: self.commands.clone(),
         };
         let (open, stop) = bounded(0);
-        self.threads.push(spawn("expiry", move || expiry.run(&stop))?);
+        self.threads.push(spawn("expiry", NICE_MERGING, move || expiry.run(&stop))?);
         self.expires = Some(open);
         Ok(())
     }
@@ -436,8 +442,10 @@ impl Lake {
 }
 
 /// A panic outside of a job leaves the lake without a thread that it needs: the process ends.
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
+fn spawn(name: &str, nice: i32, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LakeError> {
     let work = move || {
+        // Of this thread alone. Refused, it is only less polite.
+        let _ = rustix::process::setpriority_process(None, nice);
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             std::process::abort();
         }

@@ -133,9 +133,8 @@ impl Wal {
         let mut segments = Segments::new(options.bytes_max, options.segment_bytes());
         let (maker, backend, first) =
             first(candidates, &options, life, &mut segments).map_err(error("make the log's first segment in", dir))?;
-        let disk = backend.disk().map_err(error("write to", dir))?;
         let note = Note::create(&options.note, life, &backend).map_err(error("make", &options.note))?;
-        let writer = Writer::new(disk, backend.is_cached(), life, options.owner, moved, metrics);
+        let writer = Writer::new(backend.disk(), backend.is_cached(), life, options.owner, moved, metrics);
         let shared = Shared::new(Gather::new(budget), segments, first, note, metrics);
         let (of_log, of_spares) = (Arc::clone(&shared), Arc::clone(&shared));
         let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -234,27 +233,26 @@ fn first(
     let mut refused = Vec::new();
     let mut last = std::io::Error::from(std::io::ErrorKind::StorageFull);
     for backend in candidates {
-        let maker = Maker::new(backend.clone(), &options.dir, options.disk_reserve, life);
-        let made = maker.and_then(|mut maker| {
-            let available = maker.available();
-            let Step::Make(bytes) = segments.step(available, true) else {
+        let mut maker = Maker::new(backend.clone(), &options.dir, options.disk_reserve, life);
+        let available = maker.available();
+        let made = match segments.step(available, true) {
+            Step::Make(bytes) => maker.make(bytes).inspect_err(|_| segments.not_made(bytes)),
+            _ => {
                 let reserve = options.disk_reserve;
-                return Err(std::io::Error::other(format!(
+                Err(std::io::Error::other(format!(
                     "the disk has no room for it: {available} bytes are free beside {reserve} that are kept, and publishing may need as much as the log takes; \
                      make room on the disk"
-                )));
-            };
-            let segment = maker.make(bytes).inspect_err(|_| segments.not_made(bytes))?;
-            Ok((maker, backend.clone(), segment))
-        });
+                )))
+            }
+        };
         match made {
-            Ok(made) => {
+            Ok(segment) => {
                 if refused.is_empty() {
                     tracing::info!(disk = backend.name(), %dir, "the log's disk");
                 } else {
                     tracing::warn!(disk = backend.name(), %dir, "the log's disk; better ones are refused: {}", refused.join("; "));
                 }
-                return Ok(made);
+                return Ok((maker, backend.clone(), segment));
             }
             Err(error) => {
                 refused.push(format!("{}: {error}", backend.name()));

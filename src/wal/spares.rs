@@ -28,9 +28,9 @@ pub struct Maker {
 }
 
 impl Maker {
-    pub fn new(backend: Backend, dir: &Path, disk_reserve: u64, life: u64) -> io::Result<Self> {
-        let disk = backend.disk()?;
-        Ok(Self { backend, disk, dir: dir.to_owned(), disk_reserve, life, number: 0 })
+    pub fn new(backend: Backend, dir: &Path, disk_reserve: u64, life: u64) -> Self {
+        let disk = backend.disk();
+        Self { backend, disk, dir: dir.to_owned(), disk_reserve, life, number: 0 }
     }
 
     /// Bytes that the log may still take from the file system.
@@ -57,18 +57,14 @@ impl Maker {
 
     /// Real zeros: blocks that were only allocated cost a change of the file's extents with the first write to each.
     fn fill(&mut self, file: &Arc<File>, bytes: u64) -> io::Result<()> {
-        let mut zeros: Vec<Chunk> = (0..ZERO_CHUNKS).map(|_| Chunk::new()).collect();
-        let mut offset = 0;
-        while offset < bytes {
-            let now = (bytes - offset).min((ZERO_CHUNKS * CHUNK_BYTES) as u64);
-            // The last one in the way of a group, so that what refuses that is known before there are any.
-            let synced = offset + now == bytes;
-            let write = Write { file: Arc::clone(file), offset, bytes: now as usize, chunks: zeros, synced };
-            self.disk.submit(write);
-            let (chunks, result) = self.disk.complete();
-            result?;
-            zeros = chunks;
-            offset += now;
+        let chunks = (0..ZERO_CHUNKS).map(|_| Chunk::new()).collect();
+        // Each in the way of a group: what refuses that is known before there are any, and no group's sync has to wait until the disk has
+        // emptied its cache of a whole segment of zeros.
+        let mut write = Write { file: Arc::clone(file), offset: 0, bytes: 0, chunks, synced: true };
+        while write.offset < bytes {
+            write.bytes = (bytes - write.offset).min((ZERO_CHUNKS * CHUNK_BYTES) as u64) as usize;
+            self.disk.write(&write)?;
+            write.offset += write.bytes as u64;
         }
         self.disk.sync(file)
     }

@@ -93,13 +93,11 @@ impl Writer {
         let (bytes, payload, records, position) =
             (group.disk_bytes(), group.payload_bytes(), group.records, group.position);
         group.finish(self.life, self.sequence);
-        let chunks = group.chunks;
         let file = Arc::clone(&segment.file);
-        self.disk.submit(Write { file, offset: self.offset, bytes: bytes as usize, chunks, synced: true });
-        let (chunks, result) = self.disk.complete();
-        if let Err(error) = result {
+        let write = Write { file, offset: self.offset, bytes: bytes as usize, chunks: group.chunks, synced: true };
+        if let Err(error) = self.disk.write(&write) {
             let failed = (place(&segment.path, self.offset), error);
-            shared.take_back(payload as u64, chunks, true);
+            shared.take_back(payload as u64, write.chunks, true);
             return Err(failed);
         }
         let took = started.elapsed();
@@ -113,7 +111,7 @@ impl Writer {
         if trim {
             self.trimmed = Instant::now();
         }
-        shared.take_back(payload as u64, chunks, trim);
+        shared.take_back(payload as u64, write.chunks, trim);
         Ok(())
     }
 
@@ -125,9 +123,9 @@ impl Writer {
         let mut chunk = self.header.take().unwrap_or_else(Chunk::new);
         chunk[..header.len()].copy_from_slice(&header);
         let file = Arc::clone(&next.file);
-        self.disk.submit(Write { file, offset: 0, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true });
-        let (chunks, result) = self.disk.complete();
-        self.header = chunks.into_iter().next();
+        let write = Write { file, offset: 0, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true };
+        let result = self.disk.write(&write);
+        self.header = write.chunks.into_iter().next();
         // The note must not reach the disk before the header that it tells of.
         let result = if self.is_cached { result.and_then(|()| next.file.sync_data()) } else { result };
         result.map_err(|error| (place(&next.path, 0), error))?;

@@ -107,8 +107,6 @@ impl Worker {
 
     /// Works until the lake ends.
     pub fn run(mut self) {
-        // Whoever has the processor to spare gets it first. Refused, it is only less polite.
-        let _ = rustix::process::setpriority_process(None, 10);
         while !self.is_stopped() {
             match self.orders.recv_timeout(TICK) {
                 Ok(Order::Look) | Err(RecvTimeoutError::Timeout) => {

@@ -139,31 +139,23 @@ impl Faults {
 pub struct Faulty {
     faults: Arc<Faults>,
     disk: Pwrite,
-    submitted: Option<Write>,
 }
 
 impl Faulty {
     pub fn new(faults: &Arc<Faults>) -> Self {
-        Self { faults: Arc::clone(faults), disk: Pwrite::new(Durability::Fdatasync), submitted: None }
-    }
-
-    fn write(&mut self, write: Write) -> (Vec<Chunk>, io::Result<()>) {
-        self.disk.submit(write);
-        self.disk.complete()
+        Self { faults: Arc::clone(faults), disk: Pwrite(Durability::Fdatasync) }
     }
 
     /// Writes only some blocks.
-    fn write_blocks(&mut self, write: Write, blocks: &[usize]) -> Vec<Chunk> {
+    fn write_blocks(&mut self, write: &Write, blocks: &[usize]) {
         for block in blocks.iter().filter(|block| **block * BLOCK_BYTES < write.bytes) {
             let at = block * BLOCK_BYTES;
             let mut chunk = Chunk::new();
             chunk[..BLOCK_BYTES].copy_from_slice(&write.chunks[at / CHUNK_BYTES][at % CHUNK_BYTES..][..BLOCK_BYTES]);
             let (file, offset) = (Arc::clone(&write.file), write.offset + at as u64);
-            self.write(Write { file, offset, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true })
-                .1
-                .expect("written");
+            let block = Write { file, offset, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true };
+            self.disk.write(&block).expect("written");
         }
-        write.chunks
     }
 }
 
@@ -176,20 +168,18 @@ fn subject(write: &Write) -> Subject {
 }
 
 impl Disk for Faulty {
-    fn submit(&mut self, write: Write) {
-        self.submitted = Some(write);
-    }
-
-    fn complete(&mut self) -> (Vec<Chunk>, io::Result<()>) {
-        let write = self.submitted.take().expect("submitted");
-        let subject = subject(&write);
+    fn write(&mut self, write: &Write) -> io::Result<()> {
+        let subject = subject(write);
         if let Subject::Zeros(0) = subject {
             self.faults.lock().unsynced.push((Arc::clone(&write.file), 0));
         }
         match self.faults.ask(subject) {
-            Fault::None | Fault::Hold => self.write(write),
-            Fault::Fail(errno) => (write.chunks, Err(errno.into())),
-            Fault::Torn(blocks) | Fault::PowerCut(blocks) => (self.write_blocks(write, &blocks), Err(Errno::IO.into())),
+            Fault::None | Fault::Hold => self.disk.write(write),
+            Fault::Fail(errno) => Err(errno.into()),
+            Fault::Torn(blocks) | Fault::PowerCut(blocks) => {
+                self.write_blocks(write, &blocks);
+                Err(Errno::IO.into())
+            }
         }
     }
 

@@ -1,10 +1,13 @@
-//! Where groups go: one write at a time, submitted and completed apart, on whatever the file system and the kernel allow.
+//! Where groups go: one write at a time, on whatever the file system allows.
+//!
+//! By a blocking call, not by io_uring. Where the disk has no write that is durable by itself (FUA), the kernel follows a synced write by a
+//! flush, and for io_uring does that on a worker that is bound to the processor which took the disk's interrupt: behind whatever
+//! thread computes there, for milliseconds. The thread that waits in a system call does it itself, wherever there is room.
 
 mod chunk;
 #[cfg(test)]
 pub(super) mod faulty;
 mod pwrite;
-mod uring;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -18,12 +21,11 @@ pub(super) use chunk::{CHUNK_BYTES, Chunk};
 
 use super::format::BLOCK_BYTES;
 use pwrite::{Durability, Pwrite};
-use uring::Uring;
 
 /// Most pieces of one write (UIO_MAXIOV of the kernel); a longer one is several. Few in tests, so that there are longer ones.
 const PIECES_MAX: usize = if cfg!(test) { 10 } else { 1024 };
 
-/// A write that is to be durable when it is complete.
+/// One write.
 pub(super) struct Write {
     pub file: Arc<File>,
     pub offset: u64,
@@ -31,7 +33,7 @@ pub(super) struct Write {
     pub bytes: usize,
     /// Hold the bytes, from their beginning.
     pub chunks: Vec<Chunk>,
-    /// Whether it is to be durable when it is complete; otherwise that needs a [`Disk::sync`].
+    /// Whether it is to be durable when it is done; otherwise that needs a [`Disk::sync`].
     pub synced: bool,
 }
 
@@ -60,13 +62,10 @@ impl Write {
     }
 }
 
-/// One thread's way to the disk; one write is under way at a time.
+/// One thread's way to the disk.
 pub(super) trait Disk: Send {
-    /// Starts a write; the one before is complete.
-    fn submit(&mut self, write: Write);
-
-    /// Waits for the write that was submitted, and gives its chunks back.
-    fn complete(&mut self) -> (Vec<Chunk>, io::Result<()>);
+    /// Writes all of it, and returns when it is as durable as it asks to be.
+    fn write(&mut self, write: &Write) -> io::Result<()>;
 
     /// Makes the file durable as far as it is written.
     fn sync(&mut self, file: &File) -> io::Result<()>;
@@ -75,9 +74,7 @@ pub(super) trait Disk: Send {
 /// How segments are opened and written.
 #[derive(Clone)]
 pub(super) enum Backend {
-    /// Past the page cache, by io_uring.
-    Uring,
-    /// Past the page cache, by pwritev2.
+    /// Past the page cache.
     Direct,
     /// Through the page cache, each write followed by fdatasync.
     Synced,
@@ -90,7 +87,7 @@ pub(super) enum Backend {
 impl Backend {
     /// What to try, the best first.
     pub fn candidates(sync: bool) -> &'static [Backend] {
-        if sync { &[Self::Uring, Self::Direct, Self::Synced] } else { &[Self::Cached] }
+        if sync { &[Self::Direct, Self::Synced] } else { &[Self::Cached] }
     }
 
     /// Whether nothing is synced.
@@ -101,8 +98,7 @@ impl Backend {
     /// For messages.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Uring => "io_uring past the page cache",
-            Self::Direct => "pwritev2 past the page cache",
+            Self::Direct => "past the page cache",
             Self::Synced => "pwritev and fdatasync",
             Self::Cached => "page cache, not synced",
             #[cfg(test)]
@@ -113,7 +109,7 @@ impl Backend {
     /// Makes a segment's file.
     pub fn create(&self, path: &Path) -> io::Result<File> {
         let flags = match self {
-            Self::Uring | Self::Direct => OFlags::DIRECT,
+            Self::Direct => OFlags::DIRECT,
             Self::Synced | Self::Cached => OFlags::empty(),
             #[cfg(test)]
             Self::Faulty(_) => OFlags::empty(),
@@ -122,15 +118,14 @@ impl Backend {
     }
 
     /// For one thread.
-    pub fn disk(&self) -> io::Result<Box<dyn Disk>> {
-        Ok(match self {
-            Self::Uring => Box::new(Uring::new()?),
-            Self::Direct => Box::new(Pwrite::new(Durability::Dsync)),
-            Self::Synced => Box::new(Pwrite::new(Durability::Fdatasync)),
-            Self::Cached => Box::new(Pwrite::new(Durability::None)),
+    pub fn disk(&self) -> Box<dyn Disk> {
+        match self {
+            Self::Direct => Box::new(Pwrite(Durability::Dsync)),
+            Self::Synced => Box::new(Pwrite(Durability::Fdatasync)),
+            Self::Cached => Box::new(Pwrite(Durability::None)),
             #[cfg(test)]
             Self::Faulty(faults) => Box::new(faulty::Faulty::new(faults)),
-        })
+        }
     }
 }
 
@@ -172,16 +167,14 @@ mod tests {
         for (number, backend) in Backend::candidates(true).iter().chain(Backend::candidates(false)).enumerate() {
             let path = dir.path().join(number.to_string());
             let file = Arc::new(backend.create(&path).unwrap());
-            let mut disk = backend.disk().unwrap();
+            let mut disk = backend.disk();
             // One byte in each chunk, and the last block cut.
             let mut chunks: Vec<Chunk> = (0..LONG).map(|_| Chunk::new()).collect();
             chunks.iter_mut().enumerate().for_each(|(index, chunk)| chunk[index] = 1 + (index % 200) as u8);
             let bytes = LONG * CHUNK_BYTES - BLOCK_BYTES;
-            disk.submit(Write { file: Arc::clone(&file), offset: BLOCK_BYTES as u64, bytes, chunks, synced: true });
-            let (chunks, result) = disk.complete();
-            result.unwrap();
+            let offset = BLOCK_BYTES as u64;
+            disk.write(&Write { file: Arc::clone(&file), offset, bytes, chunks, synced: true }).unwrap();
             disk.sync(&file).unwrap();
-            assert_eq!(chunks.len(), LONG);
             let written = std::fs::read(&path).unwrap();
             assert_eq!(written.len(), BLOCK_BYTES + bytes, "{}", backend.name());
             let marks =

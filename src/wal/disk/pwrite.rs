@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{Chunk, Disk, Write};
+use super::{Disk, Write};
 
 /// How a write becomes durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,18 +17,11 @@ pub enum Durability {
     None,
 }
 
-pub struct Pwrite {
-    durability: Durability,
-    submitted: Option<Write>,
-}
+pub struct Pwrite(pub Durability);
 
-impl Pwrite {
-    pub fn new(durability: Durability) -> Self {
-        Self { durability, submitted: None }
-    }
-
-    fn write(&self, write: &Write) -> io::Result<()> {
-        let durability = if write.synced { self.durability } else { Durability::None };
+impl Disk for Pwrite {
+    fn write(&mut self, write: &Write) -> io::Result<()> {
+        let durability = if write.synced { self.0 } else { Durability::None };
         let flags = match durability {
             Durability::Dsync => ReadWriteFlags::DSYNC,
             Durability::Fdatasync | Durability::None => ReadWriteFlags::empty(),
@@ -43,20 +36,8 @@ impl Pwrite {
         }
         if durability == Durability::Fdatasync { Ok(rustix::fs::fdatasync(&*write.file)?) } else { Ok(()) }
     }
-}
-
-impl Disk for Pwrite {
-    fn submit(&mut self, write: Write) {
-        self.submitted = Some(write);
-    }
-
-    fn complete(&mut self) -> (Vec<Chunk>, io::Result<()>) {
-        let Some(write) = self.submitted.take() else { return (Vec::new(), Ok(())) };
-        let result = self.write(&write);
-        (write.chunks, result)
-    }
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
-        if self.durability == Durability::None { Ok(()) } else { file.sync_all() }
+        if self.0 == Durability::None { Ok(()) } else { file.sync_all() }
     }
 }
