@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
 use super::disk::{Backend, CHUNK_BYTES, Chunk, Disk, Write};
 use super::format::segment_name;
 use super::segments::{Segment, Step};
@@ -15,6 +18,8 @@ use super::shared::Shared;
 const RETRY: Duration = Duration::from_millis(200);
 /// Chunks of one write of zeros: as much as the disk takes at full speed, and not so much that a group behind it waits long.
 const ZERO_CHUNKS: usize = 4;
+/// Zeros that the disk may have in its cache: the next group's sync waits for them.
+const SYNC_BYTES: u64 = 8 << 20;
 
 /// Makes segments.
 pub struct Maker {
@@ -55,18 +60,27 @@ impl Maker {
         Ok(Segment { file, path, bytes, first_sequence: 0, epoch_max: 0, births: 0 })
     }
 
-    /// Real zeros: blocks that were only allocated cost a change of the file's extents with the first write to each.
+    /// Real zeros: blocks that were only allocated cost a change of the file's extents with the first write to each. What goes to the page
+    /// cache only needs room.
     fn fill(&mut self, file: &Arc<File>, bytes: u64) -> io::Result<()> {
+        if self.backend.is_cached() {
+            match rustix::fs::fallocate(&**file, FallocateFlags::empty(), 0, bytes) {
+                Err(Errno::OPNOTSUPP) => {}
+                result => return Ok(result?),
+            }
+        }
         let chunks = (0..ZERO_CHUNKS).map(|_| Chunk::new()).collect();
-        // Each in the way of a group: what refuses that is known before there are any, and no group's sync has to wait until the disk has
-        // emptied its cache of a whole segment of zeros.
-        let mut write = Write { file: Arc::clone(file), offset: 0, bytes: 0, chunks, synced: true };
+        let is_synced = !self.backend.is_cached();
+        let mut write = Write { file: Arc::clone(file), offset: 0, bytes: 0, chunks, synced: false };
         while write.offset < bytes {
             write.bytes = (bytes - write.offset).min((ZERO_CHUNKS * CHUNK_BYTES) as u64) as usize;
+            let end = write.offset + write.bytes as u64;
+            // The last one in any case, and in the way of a group: what refuses that is known before there are any.
+            write.synced = is_synced && (end == bytes || end.is_multiple_of(SYNC_BYTES));
             self.disk.write(&write)?;
-            write.offset += write.bytes as u64;
+            write.offset = end;
         }
-        self.disk.sync(file)
+        if is_synced { self.disk.sync(file) } else { Ok(()) }
     }
 
     /// Keeps a spare ready until the log ends.

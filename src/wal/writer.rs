@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 /// What a group is written with.
 pub struct Writer {
     disk: Box<dyn Disk>,
-    /// Whether writes are not synced.
+    /// Whether groups are not synced.
     is_cached: bool,
     life: u64,
     owner: [u8; 8],
@@ -94,7 +94,8 @@ impl Writer {
             (group.disk_bytes(), group.payload_bytes(), group.records, group.position);
         group.finish(self.life, self.sequence);
         let file = Arc::clone(&segment.file);
-        let write = Write { file, offset: self.offset, bytes: bytes as usize, chunks: group.chunks, synced: true };
+        let write =
+            Write { file, offset: self.offset, bytes: bytes as usize, chunks: group.chunks, synced: !self.is_cached };
         if let Err(error) = self.disk.write(&write) {
             let failed = (place(&segment.path, self.offset), error);
             shared.take_back(payload as u64, write.chunks, true);
@@ -123,11 +124,10 @@ impl Writer {
         let mut chunk = self.header.take().unwrap_or_else(Chunk::new);
         chunk[..header.len()].copy_from_slice(&header);
         let file = Arc::clone(&next.file);
+        // Synced in any case: the note must not reach the disk before the header that it tells of.
         let write = Write { file, offset: 0, bytes: BLOCK_BYTES, chunks: vec![chunk], synced: true };
         let result = self.disk.write(&write);
         self.header = write.chunks.into_iter().next();
-        // The note must not reach the disk before the header that it tells of.
-        let result = if self.is_cached { result.and_then(|()| next.file.sync_data()) } else { result };
         result.map_err(|error| (place(&next.path, 0), error))?;
         let first_sequence = self.sequence;
         shared

@@ -78,7 +78,7 @@ pub(super) enum Backend {
     Direct,
     /// Through the page cache, each write followed by fdatasync.
     Synced,
-    /// Into the page cache; nothing is synced.
+    /// Into the page cache, where groups stay until the kernel writes them.
     Cached,
     #[cfg(test)]
     Faulty(Arc<faulty::Faults>),
@@ -90,7 +90,7 @@ impl Backend {
         if sync { &[Self::Direct, Self::Synced] } else { &[Self::Cached] }
     }
 
-    /// Whether nothing is synced.
+    /// Whether groups are not synced.
     pub fn is_cached(&self) -> bool {
         matches!(self, Self::Cached)
     }
@@ -120,9 +120,8 @@ impl Backend {
     /// For one thread.
     pub fn disk(&self) -> Box<dyn Disk> {
         match self {
-            Self::Direct => Box::new(Pwrite(Durability::Dsync)),
+            Self::Direct | Self::Cached => Box::new(Pwrite(Durability::Dsync)),
             Self::Synced => Box::new(Pwrite(Durability::Fdatasync)),
-            Self::Cached => Box::new(Pwrite(Durability::None)),
             #[cfg(test)]
             Self::Faulty(faults) => Box::new(faulty::Faulty::new(faults)),
         }

@@ -13,19 +13,14 @@ pub enum Durability {
     /// By a flag of the write.
     Dsync,
     Fdatasync,
-    /// Not at all.
-    None,
 }
 
 pub struct Pwrite(pub Durability);
 
 impl Disk for Pwrite {
     fn write(&mut self, write: &Write) -> io::Result<()> {
-        let durability = if write.synced { self.0 } else { Durability::None };
-        let flags = match durability {
-            Durability::Dsync => ReadWriteFlags::DSYNC,
-            Durability::Fdatasync | Durability::None => ReadWriteFlags::empty(),
-        };
+        let durability = write.synced.then_some(self.0);
+        let flags = if durability == Some(Durability::Dsync) { ReadWriteFlags::DSYNC } else { ReadWriteFlags::empty() };
         let mut done = 0;
         while done < write.bytes {
             match rustix::io::pwritev2(&*write.file, &write.pieces(done), write.offset + done as u64, flags) {
@@ -34,10 +29,10 @@ impl Disk for Pwrite {
                 Err(error) => return Err(error.into()),
             }
         }
-        if durability == Durability::Fdatasync { Ok(rustix::fs::fdatasync(&*write.file)?) } else { Ok(()) }
+        if durability == Some(Durability::Fdatasync) { Ok(rustix::fs::fdatasync(&*write.file)?) } else { Ok(()) }
     }
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
-        if self.0 == Durability::None { Ok(()) } else { file.sync_all() }
+        file.sync_all()
     }
 }
