@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// A group of so many bytes is worth a sync of its own: from there on its time grows with its bytes.
 const WORTH_BYTES: usize = 256 << 10;
+/// So is one of so many records: what a write costs beside its bytes is little for each of them.
+const WORTH_RECORDS: u32 = 64;
 /// Never longer than that, however slow the disk is now.
 const WAIT_MAX: Duration = Duration::from_micros(400);
 /// A pair of writers is as well served in turn.
@@ -35,14 +37,15 @@ pub struct Pace {
 impl Pace {
     /// How long to wait until how many records are there, when there are `records` of `bytes`; `None`: write them now.
     pub fn wait(&mut self, records: u32, bytes: usize) -> Option<(Duration, u32)> {
-        if records >= self.usual || self.usual < CROWD_MIN || bytes >= WORTH_BYTES {
+        let enough = self.usual.min(WORTH_RECORDS);
+        if records >= enough || self.usual < CROWD_MIN || bytes >= WORTH_BYTES {
             return None;
         }
         if self.left_out > 0 {
             self.left_out -= 1;
             return None;
         }
-        Some((self.sync.min(WAIT_MAX), self.usual))
+        Some((self.sync.min(WAIT_MAX), enough))
     }
 
     /// Whether as many came as were waited for.
@@ -88,6 +91,7 @@ mod tests {
         assert_eq!(records, 64);
         assert!(longest <= SYNC && longest > SYNC * 4 / 5, "{longest:?}");
         assert_eq!(pace.wait(64, 20_000), None, "all are there");
+        assert_eq!(after(&[500; 50]).wait(64, 20_000), None, "many enough");
         assert_eq!(pace.wait(5, WORTH_BYTES), None, "much to write");
         assert!(after(&[64, 64, 3]).wait(3, 100).is_some(), "one small group is no end of the crowd");
     }
