@@ -1,20 +1,18 @@
 """ringest beside InfluxDB 1.x and VictoriaMetrics: the same data, the same generator, in turn; writes the table of docs/BENCHMARKS.md.
 
-    python scripts/bench_peers.py BINARY [--rounds N] [--seconds N] [--only WORD] [--write]
+    python scripts/bench_peers.py BINARY [--rounds N] [--seconds N] [--only WORD] [--runs FILE] [--write]
 
-Every run has a fresh server with an empty folder on the same disk. What a server has to do after the last answer to have the points in
-its files counts: the final flush of ringest does, the others have no such request and are given their time until they idle.
+Every run has a fresh server with an empty folder on the same disk. Processor time is told twice: until the last answer, for ringest until everything
+is published, which the others have no request for; and until the server idles, with what it merges in the background.
+A round of all cases takes a quarter of an hour. With --runs each report is kept in the file, and a call with the same file goes on where the last ended.
 """
 
 import environment  # noqa: F401  first of all: the packages below live there
 
 import argparse
 import dataclasses
-import datetime
 import json
-import os
 import pathlib
-import platform
 import signal
 import statistics
 import subprocess
@@ -23,12 +21,8 @@ import tempfile
 import time
 import urllib.request
 
+import bench
 from node import Node, free_port
-
-PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "BENCHMARKS.md"
-BEGIN, END = "<!-- bench-peers: begin -->", "<!-- bench-peers: end -->"
-# A server that has used less than this share of a processor for IDLE_SECONDS has nothing more to do.
-IDLE_SHARE, IDLE_SECONDS, IDLE_SECONDS_MAX = 0.05, 2, 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +33,8 @@ class Case:
 
 def case(kind, hosts, batch, connections, *more):
     packed = ", gzip" if "--gzip" in more else ""
-    name = f"{kind}, {hosts:,} hosts, {batch:,} x {connections}{packed}"
+    series = "every line a new series" if kind == "series" else f"{hosts:,} hosts"
+    name = f"{kind}, {series}, {batch:,} x {connections}{packed}"
     return Case(name, (kind, "--hosts", str(hosts), "--batch", str(batch), "--connections", str(connections), *more))
 
 
@@ -63,7 +58,7 @@ class Ringest:
     more = ("--flush",)
 
     def __init__(self, binary, *options):
-        self.node = Node(binary, *options)
+        self.node = Node(binary, "--compaction", "auto", *options)
         # The log keeps its segments to use them again: no data.
         self.port, self.folder = self.node.port, self.node.lake
 
@@ -164,22 +159,8 @@ class VictoriaMetrics(Peer):
         return ["victoria-metrics", f"-storageDataPath={folder}", f"-httpListenAddr=127.0.0.1:{self.port}", "-retentionPeriod=10y"]
 
 
-SERVERS = [Ringest, VictoriaMetrics, InfluxDB]
+PEERS = [VictoriaMetrics, InfluxDB]
 DURABILITIES = [Unsynced, Unlogged]
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def wait_until_idle(pid):
-    deadline = time.monotonic() + IDLE_SECONDS_MAX
-    while time.monotonic() < deadline:
-        before = cpu_seconds(pid)
-        time.sleep(IDLE_SECONDS)
-        if cpu_seconds(pid) - before < IDLE_SHARE * IDLE_SECONDS:
-            return
 
 
 def disk_bytes(folder):
@@ -189,63 +170,84 @@ def disk_bytes(folder):
 def run(binary, server, given, seconds):
     """One report of `ringest load`, with what the server used until it was done."""
     with server(binary) as running:
-        before = cpu_seconds(running.pid)
-        command = [binary, "load", *given.options, "--url", f"http://127.0.0.1:{running.port}", "--duration", f"{seconds}s"]
-        command += ["--pid", str(running.pid), "--json", *running.more]
-        ended = subprocess.run(command, capture_output=True, text=True)
-        if ended.returncode != 0:
-            raise SystemExit(f"{server.name}, {given.name}: {ended.stderr}")
-        report = json.loads(ended.stdout)
-        wait_until_idle(running.pid)
-        used = cpu_seconds(running.pid) - before
-        report["per_cpu_second"] = report["lines"] / used if used else 0.0
+        before = bench.cpu_seconds(running.pid)
+        try:
+            report = bench.load(binary, running.port, running.pid, *given.options, "--duration", f"{seconds}s", *running.more)
+        except bench.Failed as error:
+            raise SystemExit(f"{server.name}, {given.name}: {error}") from error
+        bench.wait_until_idle(running.pid)
+        used = bench.cpu_seconds(running.pid) - before
+        report["lines_until_idle_per_cpu_second"] = report["lines"] / used if used else 0.0
         report["disk_per_line"] = disk_bytes(running.folder) / max(report["lines"], 1)
-        refused = {status: count for status, count in report["statuses"].items() if not status.startswith("2")}
-        if refused:
-            print(f"  {server.name}: {refused}: {report['first_refusal']}", file=sys.stderr)
+        if refused(report):
+            print(f"  {server.name}: {refused(report)} requests: {report['first_refusal']}", file=sys.stderr)
+        del report["timeline"]
         return report
 
 
-def versions():
-    def first_line(*command):
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()[0]
+def refused(report):
+    return sum(count for status, count in report["statuses"].items() if not status.startswith("2"))
 
+
+def versions():
     def package(name):
-        return first_line("dpkg-query", "-W", "-f", "${Version}", name)
+        asked = ("dpkg-query", "-W", "-f", "${Version}", name)
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
     return f"InfluxDB {package('influxdb')}, VictoriaMetrics {package('victoria-metrics')} (Debian)"
 
 
-def machine():
-    model = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-    return f"{os.cpu_count()} x {model}, Linux {platform.release()}"
+HEAD = ["data, batch x connections", "server", "lines/s", "lines per CPU-second", "the same, until idle", "of ringest's processor time until idle"]
+HEAD += ["p50 ms", "p99 ms", "peak MiB", "disk bytes per line", "acknowledged when"]
 
 
-def rows(reports):
-    """The table's rows of one case: medians over the rounds."""
-    for (given, server), of_rounds in reports.items():
-        def middle(value):
-            return statistics.median(value(report) for report in of_rounds)
+def cells(given, server, of_rounds, of_ringest):
+    """One row: medians over the rounds."""
 
-        refused = sum(count for report in of_rounds for status, count in report["statuses"].items() if not status.startswith("2"))
-        cells = [
-            given.name,
-            server.name + (f" ({refused} requests refused)" if refused else ""),
-            f"{middle(lambda r: r['lines_per_second']):,.0f}",
-            f"{middle(lambda r: r['per_cpu_second']):,.0f}",
-            f"{middle(lambda r: r['latency_ms']['p50']):.2f}",
-            f"{middle(lambda r: r['latency_ms']['p99']):.2f}",
-            f"{middle(lambda r: r['server']['peak_resident_bytes']) / 2**20:,.0f}",
-            f"{middle(lambda r: r['disk_per_line']):,.1f}",
-            server.durability,
-        ]
-        yield f"| {' | '.join(cells)} |"
+    def middle(value, reports=of_rounds):
+        return statistics.median(value(report) for report in reports)
+
+    def until_idle(report):
+        return report["lines_until_idle_per_cpu_second"]
+
+    refusals = sum(map(refused, of_rounds))
+    return [
+        given.name,
+        server.name + (f" ({refusals} requests refused)" if refusals else ""),
+        f"{middle(lambda r: r['lines_per_second']):,.0f}",
+        f"{middle(lambda r: r['server']['lines_per_cpu_second']):,.0f}",
+        f"{middle(until_idle):,.0f}",
+        times(middle(until_idle, of_ringest) / middle(until_idle)) if of_ringest else "",
+        f"{middle(lambda r: r['latency_ms']['p50']):.2f}",
+        f"{middle(lambda r: r['latency_ms']['p99']):.2f}",
+        f"{middle(lambda r: r['server']['peak_resident_bytes']) / 2**20:,.0f}",
+        f"{middle(lambda r: r['disk_per_line']):,.1f}",
+        server.durability,
+    ]
 
 
-def table(reports, command):
-    head = "| data, batch x connections | server | lines/s | lines per CPU-second | p50 ms | p99 ms | peak MiB | disk bytes per line | acknowledged when |"
-    about = f"`{command}`, {datetime.date.today()}, {machine()}; {versions()}. Medians; the generator runs on the same machine."
-    return "\n".join([about, "", head, "|---" * 9 + "|", *rows(reports)])
+def section(reports, command):
+    measured = {pair: of_rounds for pair, of_rounds in reports.items() if of_rounds}
+    rows = [cells(given, server, of_rounds, measured.get((given, Ringest))) for (given, server), of_rounds in measured.items()]
+    rounds = min(map(len, measured.values()))
+    of = "One round" if rounds == 1 else f"Medians of {rounds} rounds"
+    about = f"{bench.provenance(command)}; {versions()}. {of}; the generator runs on the same machine."
+    return f"{about}\n\n{bench.table(HEAD, rows)}"
+
+
+def times(ratio):
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+def kept_runs(path):
+    """Reports that were kept, by case and server."""
+    if path is None or not path.exists():
+        return {}
+    runs = {}
+    for line in path.read_text().splitlines():
+        run = json.loads(line)
+        runs.setdefault((run["case"], run["server"]), []).append(run["report"])
+    return runs
 
 
 def main():
@@ -254,23 +256,29 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--only", default="", help="cases whose name begins so")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="FILE", help="keep each report here, and go on where the last call ended")
     parser.add_argument("--write", action="store_true", help="put the table into docs/BENCHMARKS.md")
     args = parser.parse_args()
     given = [one for one in CASES if one.name.startswith(args.only)]
-    pairs = [(one, server) for one in given for server in SERVERS] + [(given[0], server) for server in DURABILITIES]
-    reports = {pair: [] for pair in pairs}
+    if not given:
+        parser.error(f"no case begins with {args.only}; there are: {'; '.join(one.name for one in CASES)}")
+    pairs = [(given[0], server) for server in (Ringest, *DURABILITIES, *PEERS)] + [(one, server) for one in given[1:] for server in (Ringest, *PEERS)]
+    kept = kept_runs(args.runs)
+    reports = {(one, server): kept.get((one.name, server.name), [])[: args.rounds] for one, server in pairs}
     for number in range(args.rounds):
-        for one, server in pairs:
+        for (one, server), of_rounds in reports.items():
+            if len(of_rounds) > number:
+                continue
             report = run(args.binary, server, one, args.seconds)
-            reports[one, server].append(report)
-            print(f"round {number + 1}: {one.name}: {server.name}: {report['per_cpu_second']:,.0f} lines per CPU-second", flush=True)
-    text = table(reports, f"scripts/bench-peers BINARY --rounds {args.rounds} --seconds {args.seconds:g}")
+            of_rounds.append(report)
+            if args.runs:
+                with open(args.runs, "a") as runs:
+                    runs.write(json.dumps({"case": one.name, "server": server.name, "report": report}) + "\n")
+            print(f"round {number + 1}: {one.name}: {server.name}: {report['server']['lines_per_cpu_second']:,.0f} lines per CPU-second", flush=True)
+    text = section(reports, f"scripts/bench-peers BINARY --rounds {args.rounds} --seconds {args.seconds:g}")
     print(text)
     if args.write:
-        page = PAGE.read_text()
-        before, _, rest = page.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        bench.write_section("bench-peers", text)
 
 
 if __name__ == "__main__":
