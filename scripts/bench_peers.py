@@ -239,14 +239,18 @@ def times(ratio):
     return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"
 
 
-def kept_runs(path):
-    """Reports that were kept, by case and server."""
+def kept_runs(path, seconds):
+    """Reports of runs as long as these that were kept, by case and server."""
     if path is None or not path.exists():
         return {}
     runs = {}
-    for line in path.read_text().splitlines():
-        run = json.loads(line)
-        runs.setdefault((run["case"], run["server"]), []).append(run["report"])
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            run = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise SystemExit(f"{path}, line {number}: {error}; remove the line, and its run is done again") from error
+        if run["seconds"] == seconds:
+            runs.setdefault((run["case"], run["server"]), []).append(run["report"])
     return runs
 
 
@@ -256,14 +260,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--only", default="", help="cases whose name begins so")
-    parser.add_argument("--runs", type=pathlib.Path, metavar="FILE", help="keep each report here, and go on where the last call ended")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="FILE", help="keep each report here, and go on where the last call, with the same binary, ended")
     parser.add_argument("--write", action="store_true", help="put the table into docs/BENCHMARKS.md")
     args = parser.parse_args()
+    if args.write and args.only:
+        parser.error("--write puts the table of all cases into the page: it takes no --only")
     given = [one for one in CASES if one.name.startswith(args.only)]
     if not given:
         parser.error(f"no case begins with {args.only}; there are: {'; '.join(one.name for one in CASES)}")
     pairs = [(given[0], server) for server in (Ringest, *DURABILITIES, *PEERS)] + [(one, server) for one in given[1:] for server in (Ringest, *PEERS)]
-    kept = kept_runs(args.runs)
+    kept = kept_runs(args.runs, args.seconds)
     reports = {(one, server): kept.get((one.name, server.name), [])[: args.rounds] for one, server in pairs}
     for number in range(args.rounds):
         for (one, server), of_rounds in reports.items():
@@ -273,7 +279,7 @@ def main():
             of_rounds.append(report)
             if args.runs:
                 with open(args.runs, "a") as runs:
-                    runs.write(json.dumps({"case": one.name, "server": server.name, "report": report}) + "\n")
+                    runs.write(json.dumps({"case": one.name, "server": server.name, "seconds": args.seconds, "report": report}) + "\n")
             print(f"round {number + 1}: {one.name}: {server.name}: {report['server']['lines_per_cpu_second']:,.0f} lines per CPU-second", flush=True)
     text = section(reports, f"scripts/bench-peers BINARY --rounds {args.rounds} --seconds {args.seconds:g}")
     print(text)

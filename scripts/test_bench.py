@@ -88,10 +88,17 @@ class Peers(unittest.TestCase):
     def test_kept_runs_are_found_again(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "runs"
-            self.assertEqual(bench_peers.kept_runs(path), {})
-            lines = [{"case": "c", "server": "s", "report": report(n)} for n in (1, 2)]
+            self.assertEqual(bench_peers.kept_runs(path, 10), {})
+            lines = [{"case": "c", "server": "s", "seconds": seconds, "report": report(n)} for n, seconds in ((1, 10), (2, 10), (3, 1))]
             path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            self.assertEqual([kept["lines_until_idle_per_cpu_second"] for kept in bench_peers.kept_runs(path)["c", "s"]], [1, 2])
+            self.assertEqual([kept["lines_until_idle_per_cpu_second"] for kept in bench_peers.kept_runs(path, 10)["c", "s"]], [1, 2])
+
+    def test_a_run_that_was_half_written_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "runs"
+            path.write_text('{"case": "c", "ser')
+            with self.assertRaisesRegex(SystemExit, "line 1"):
+                bench_peers.kept_runs(path, 10)
 
     def test_names_of_cases_are_their_own(self):
         names = [case.name for case in CASES]

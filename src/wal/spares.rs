@@ -46,7 +46,7 @@ impl Maker {
         free.saturating_sub(self.disk_reserve)
     }
 
-    /// A segment of zeros, which are on disk, as its name is.
+    /// A segment that reads as zeros, which are on disk unless groups are not synced either; its name is on disk.
     pub fn make(&mut self, bytes: u64) -> io::Result<Segment> {
         let path = self.dir.join(segment_name(self.life, self.number));
         self.number += 1;

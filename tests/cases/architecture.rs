@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PLACES: &[(&str, &[&str])] = &[
     ("tokio_uring", &["net/"]),
     ("socket2", &["net/"]),
-    ("io_uring", &["wal/"]),
+    ("io_uring", &[]),
     ("httparse", &["http/", "tools/load/"]),
     ("mio", &["tools/load/"]),
     ("libdeflate_sys", &["decode.rs"]),
@@ -56,7 +56,7 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 
 const AWAIT_PLACES: &[&str] = &["net/", "server/"];
-const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs", "budget.rs", "table/prefetch.rs", "wal/disk/"];
+const UNSAFE_PLACES: &[&str] = &["net/pool.rs", "line/", "decode.rs", "budget.rs", "table/prefetch.rs"];
 const ENVIRONMENT_PLACES: &[&str] = &["config.rs"];
 const ARGUMENT_PLACES: &[&str] = &["cli.rs"];
 const LINES_MAX: usize = 650;
