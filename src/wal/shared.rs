@@ -11,7 +11,7 @@ use super::disk::Chunk;
 use super::gather::{Gather, Group, Lacks, Need};
 use super::log::{NoRoom, Record};
 use super::note::Note;
-use super::pace::Pace;
+use super::pace::{Pace, WORTH_BYTES};
 use super::segments::{Segment, Segments, Step};
 use crate::metrics::Metrics;
 
@@ -25,6 +25,14 @@ struct State {
     /// The log thread sleeps until so many records have gathered.
     awaited: Option<u32>,
     is_ending: bool,
+}
+
+impl State {
+    /// Whether there is as much to write as the log thread waits for.
+    fn is_worth(&self, awaited: u32) -> bool {
+        let (records, bytes) = self.gather.gathered();
+        records >= awaited || bytes >= WORTH_BYTES
+    }
 }
 
 /// What the threads share.
@@ -106,7 +114,7 @@ impl Shared {
     pub fn append(&self, record: &Record<'_>, bytes: usize, need: Need) -> u64 {
         let mut state = self.lock();
         let position = state.gather.append(record, bytes, need);
-        let are_there = state.awaited.is_some_and(|awaited| state.gather.gathered().0 >= awaited);
+        let are_there = state.awaited.is_some_and(|awaited| state.is_worth(awaited));
         if are_there {
             state.awaited = None;
         }
@@ -219,7 +227,7 @@ impl Shared {
             let is_short = |state: &mut State| state.awaited.is_some() && !state.is_ending;
             let waited = self.gathered.wait_timeout_while(state, longest, is_short);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            pace.waited(state.gather.gathered().0 >= records);
+            pace.waited(state.is_worth(records));
         }
         state.awaited = None;
         let group = state.gather.take()?;
