@@ -8,7 +8,7 @@
 //! Measured (2 cores, virtual disk, requests of one line on 64 connections, the generator on the same machine): waiting for three quarters of
 //! the usual for a quarter of a sync, and only when there was less than half of them, made groups of 16 and 62 000 to 66 000 requests per CPU-second;
 //! so, 25 and 72 000 to 76 000. Where clients pause between their requests the wait can cost latency: in a model 64 of them, each 0.3 ms after its
-//! answer, lose 4 % of their requests and have a p99 a fifth longer. At the log's own interface 64 writers of 100 B have groups of 64 instead of 58, and a p99 of 233 instead of 234 us.
+//! answer, lose 4 % of their requests and have a p99 a fifth longer.
 
 use std::time::Duration;
 
