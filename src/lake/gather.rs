@@ -333,9 +333,13 @@ impl<'a> Gather<'a> {
         };
         let mut groups: Vec<Vec<Vec<Move>>> =
             row_groups.iter().map(|rows| self.parts.iter().map(|part| room(rows, part)).collect()).collect();
+        // Neighbours mostly go to one row group.
+        let mut group = 0;
         for (part, positions) in self.positions().iter().enumerate() {
             for (from, position) in (0..).zip(positions) {
-                let group = self.group_of(*position as usize);
+                if !row_groups[group].contains(&(*position as usize)) {
+                    group = self.group_of(*position as usize);
+                }
                 groups[group][part].push(Move { from, to: *position - starts[group] as u32 });
             }
         }

@@ -1,5 +1,6 @@
 //! Rows split by UTC day, and the place of a day's files in the lake.
 
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::catalog::{Table, encode_path_segment};
@@ -45,9 +46,8 @@ pub(super) fn split(rows: Rows) -> Vec<(i64, DayPart)> {
     if rows.time.is_empty() {
         return Vec::new();
     }
-    let (first, last) = span(&rows.time);
-    let (first, last) = (day_of(first), day_of(last));
-    if first == last {
+    let first = day_of(rows.time.get(0));
+    if rows.time.lie_in(times_of(first)) {
         let fields = (0..).zip(rows.fields).filter(|(_, column)| !column.values.is_empty()).collect();
         let keys = Arc::new(rows.keys);
         return vec![(first, DayPart { time: rows.time, series: rows.series, runs: rows.runs, fields, keys })];
@@ -55,85 +55,137 @@ pub(super) fn split(rows: Rows) -> Vec<(i64, DayPart)> {
     split_days(rows)
 }
 
-/// The first and the last of some times.
-fn span(times: &Integers) -> (i64, i64) {
-    let mut span = (i64::MAX, i64::MIN);
-    times.each(0..times.len(), |time| span = (time.min(span.0), time.max(span.1)));
-    span
+/// The times of a day. The first and the last day that there are have not all of their hours.
+fn times_of(day: i64) -> RangeInclusive<i64> {
+    let next = (day + 1).checked_mul(DAY_NS);
+    day.saturating_mul(DAY_NS)..=next.map_or(i64::MAX, |next| next - 1)
 }
 
-/// Where a row goes: which of the days, and which row of it.
+/// Neighbouring rows that fall on one day.
 #[derive(Clone, Copy)]
-struct Target {
+struct Stretch {
+    /// Index of the day.
     day: u32,
-    row: u32,
+    /// The first of the rows. The last one lies before the next stretch.
+    start: u32,
+    /// Which row of its day the first one is.
+    to: u32,
+}
+
+/// The days of `times`, ascending, and the stretches.
+fn stretches(times: &Integers) -> (Vec<i64>, Vec<Stretch>) {
+    let mut found: Vec<(i64, u32)> = Vec::new();
+    let (mut today, mut row) = (RangeInclusive::new(1, 0), 0);
+    times.each(0..times.len(), |time| {
+        if !today.contains(&time) {
+            let day = day_of(time);
+            today = times_of(day);
+            found.push((day, row));
+        }
+        row += 1;
+    });
+    let mut days: Vec<i64> = found.iter().map(|(day, _)| *day).collect();
+    days.sort_unstable();
+    days.dedup();
+    let mut next = vec![0; days.len()];
+    let ends = found.iter().skip(1).map(|(_, start)| *start).chain([row]);
+    let place = |((day, start), end): (&(i64, u32), u32)| {
+        let day = days.partition_point(|other| other < day);
+        let to = next[day];
+        next[day] += end - start;
+        Stretch { day: day as u32, start: *start, to }
+    };
+    let stretches = found.iter().zip(ends).map(place).collect();
+    (days, stretches)
+}
+
+/// Stretches and their rows, of which there are `rows`.
+fn with_rows(stretches: &[Stretch], rows: usize) -> impl Iterator<Item = (&Stretch, Range<usize>)> {
+    let ends = stretches.iter().skip(1).map(|next| next.start as usize).chain([rows]);
+    stretches.iter().zip(ends).map(|(stretch, end)| (stretch, stretch.start as usize..end))
 }
 
 fn split_days(rows: Rows) -> Vec<(i64, DayPart)> {
-    let mut days: Vec<i64> = rows.time.iter().map(day_of).collect();
-    days.sort_unstable();
-    days.dedup();
+    let (days, stretches) = stretches(&rows.time);
     let keys = Arc::new(rows.keys);
     let (time, series) = (Integers::default, Integers::default);
     let empty = || DayPart { time: time(), series: series(), runs: vec![], fields: vec![], keys: Arc::clone(&keys) };
     let mut parts: Vec<DayPart> = days.iter().map(|_| empty()).collect();
 
-    let mut targets = Vec::with_capacity(rows.time.len());
     let mut runs = rows.runs.iter().peekable();
     let mut request = 0;
-    let mut previous = 0;
-    for (row, (time, series)) in rows.time.iter().zip(rows.series.iter()).enumerate() {
-        while let Some(run) = runs.next_if(|run| run.first_row as usize <= row) {
-            request = run.request;
-        }
-        let day = day_of(time);
-        // Neighbours mostly share their day.
-        if days[previous] != day {
-            previous = days.partition_point(|other| *other < day);
-        }
-        let part = &mut parts[previous];
-        let target = Target { day: previous as u32, row: part.time.len() as u32 };
-        targets.push(target);
-        part.time.push(time);
-        part.series.push(series);
-        if part.runs.last().is_none_or(|run| run.request != request) {
-            part.runs.push(Run { first_row: target.row, request });
+    for (stretch, here) in with_rows(&stretches, rows.time.len()) {
+        let part = &mut parts[stretch.day as usize];
+        part.time.extend_from(&rows.time, here.clone());
+        part.series.extend_from(&rows.series, here.clone());
+        let mut first = here.start;
+        loop {
+            while let Some(run) = runs.next_if(|run| run.first_row as usize <= first) {
+                request = run.request;
+            }
+            if part.runs.last().is_none_or(|run| run.request != request) {
+                part.runs.push(Run { first_row: stretch.to + (first - here.start) as u32, request });
+            }
+            match runs.peek() {
+                Some(run) if (run.first_row as usize) < here.end => first = run.first_row as usize,
+                _ => break,
+            }
         }
     }
 
     let mut slots = vec![UNSEEN; days.len()];
     for (ordinal, column) in (0..).zip(rows.fields) {
-        for (day, piece) in split_column(column, &targets, &mut slots) {
+        for (day, piece) in split_column(&column, &stretches, &mut slots) {
             parts[day as usize].fields.push((ordinal, piece));
         }
     }
     days.into_iter().zip(parts).collect()
 }
 
+/// The stretch with `row`, which is not before stretch `at`. Mostly it is that or the next one, but a column may have few values.
+fn stretch_of(row: u32, stretches: &[Stretch], at: usize) -> usize {
+    let begins_later = |at: usize| stretches.get(at).is_none_or(|stretch| stretch.start > row);
+    if begins_later(at + 1) {
+        at
+    } else if begins_later(at + 2) {
+        at + 1
+    } else {
+        at + stretches[at..].partition_point(|stretch| stretch.start <= row) - 1
+    }
+}
+
 /// The column's pieces with their days. `slots` has an entry per day and is `UNSEEN` throughout before and after.
-fn split_column(column: FieldColumn, targets: &[Target], slots: &mut [u32]) -> Vec<(u32, FieldColumn)> {
+fn split_column(column: &FieldColumn, stretches: &[Stretch], slots: &mut [u32]) -> Vec<(u32, FieldColumn)> {
     let FieldColumn { values, presence } = column;
     let mut pieces: Vec<(u32, FieldColumn)> = Vec::new();
-    for index in 0..values.len() {
-        let row = match &presence {
-            Presence::Dense => index,
-            Presence::Sparse(rows) => rows[index] as usize,
+    let (mut at, mut first) = (0, 0);
+    while first < values.len() {
+        let row = match presence {
+            Presence::Dense => first as u32,
+            Presence::Sparse(rows) => rows[first],
         };
-        let target = targets[row];
-        let slot = &mut slots[target.day as usize];
+        at = stretch_of(row, stretches, at);
+        let stretch = stretches[at];
+        let end = stretches.get(at + 1).map_or(u32::MAX, |next| next.start);
+        let next = match presence {
+            Presence::Dense => values.len().min(end as usize),
+            Presence::Sparse(rows) => first + rows[first..].partition_point(|row| *row < end),
+        };
+        let slot = &mut slots[stretch.day as usize];
         if *slot == UNSEEN {
             *slot = pieces.len() as u32;
             let presence = match presence {
                 Presence::Dense => Presence::Dense,
                 Presence::Sparse(_) => Presence::Sparse(Vec::new()),
             };
-            pieces.push((target.day, FieldColumn { values: empty_like(&values), presence }));
+            pieces.push((stretch.day, FieldColumn { values: empty_like(values), presence }));
         }
         let piece = &mut pieces[*slot as usize].1;
-        push_from(&mut piece.values, &values, index);
-        if let Presence::Sparse(rows) = &mut piece.presence {
-            rows.push(target.row);
+        extend_from(&mut piece.values, values, first..next);
+        if let (Presence::Sparse(to), Presence::Sparse(from)) = (&mut piece.presence, presence) {
+            to.extend(from[first..next].iter().map(|row| row - stretch.start + stretch.to));
         }
+        first = next;
     }
     for (day, _) in &pieces {
         slots[*day as usize] = UNSEEN;
@@ -151,14 +203,14 @@ fn empty_like(values: &Values) -> Values {
     }
 }
 
-/// Appends value `index` of `from` to `to`; both have one type.
-fn push_from(to: &mut Values, from: &Values, index: usize) {
+/// Appends the values of `range` of `from` to `to`; both have one type.
+fn extend_from(to: &mut Values, from: &Values, range: Range<usize>) {
     match (to, from) {
-        (Values::Float(to), Values::Float(from)) => to.push(from.get(index)),
-        (Values::Integer(to), Values::Integer(from)) => to.push(from.get(index)),
-        (Values::Unsigned(to), Values::Unsigned(from)) => to.push(from.get(index)),
-        (Values::Boolean(to), Values::Boolean(from)) => to.push(from.get(index)),
-        (Values::String(to), Values::String(from)) => to.push(from.get(index)),
+        (Values::Float(to), Values::Float(from)) => to.extend_from(from, range),
+        (Values::Integer(to), Values::Integer(from)) => to.extend_from(from, range),
+        (Values::Unsigned(to), Values::Unsigned(from)) => to.extend_from(from, range),
+        (Values::Boolean(to), Values::Boolean(from)) => to.extend_from(from, range),
+        (Values::String(to), Values::String(from)) => range.for_each(|index| to.push(from.get(index))),
         _ => unreachable!("a piece is made from its own column"),
     }
 }
@@ -275,6 +327,16 @@ mod tests {
     }
 
     #[test]
+    fn the_times_of_a_day_are_those_that_fall_on_it() {
+        for day in [-106_752, -106_751, -1, 0, 1, 20_000, 106_750, 106_751] {
+            let (first, last) = times_of(day).into_inner();
+            assert_eq!((day_of(first), day_of(last)), (day, day));
+            assert!(first.checked_sub(1).is_none_or(|before| day_of(before) == day - 1));
+            assert!(last.checked_add(1).is_none_or(|after| day_of(after) == day + 1));
+        }
+    }
+
+    #[test]
     fn every_day_follows_the_day_before() {
         let first = jiff::civil::date(1677, 9, 21);
         for (offset, day) in (-106_752..=106_751).enumerate() {
@@ -345,5 +407,70 @@ mod tests {
         assert_eq!(values.iter().collect::<Vec<i64>>(), [10, 12]);
         assert!(matches!(&first.field(1).unwrap().presence, Presence::Sparse(rows) if rows == &[2]));
         assert!(second.field(1).is_none());
+    }
+
+    /// A row: its day, request, value of the full column and of the sparse one.
+    type Row = (i64, u64, i64, Option<i64>);
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn days_get_their_rows_in_order_with_requests_and_values(
+            stretches in proptest::collection::vec((0..5i64, 1..400usize, 0..3u64), 1..40), prefix in 0..400usize, every in 1..40usize,
+        ) {
+            let mut rows: Vec<Row> = Vec::new();
+            let mut request = 0;
+            for (day, len, step) in stretches {
+                request += step;
+                rows.extend((rows.len()..rows.len() + len).map(|row| {
+                    (day - 2, request, row as i64, row.is_multiple_of(every).then_some(-(row as i64)))
+                }));
+            }
+            let prefix = prefix.min(rows.len());
+            let mut by_day = std::collections::BTreeMap::<i64, Vec<Row>>::new();
+            rows.iter().for_each(|row| by_day.entry(row.0).or_default().push(*row));
+
+            let sparse: Vec<(u32, i64)> = (0..).zip(&rows).filter_map(|(at, row)| Some((at, row.3?))).collect();
+            let mut runs: Vec<Run> = Vec::new();
+            for (at, row) in (0..).zip(&rows) {
+                if runs.last().is_none_or(|run| run.request != row.1) {
+                    runs.push(Run { first_row: at, request: row.1 });
+                }
+            }
+            let column = |values: Integers, presence| FieldColumn { values: Values::Integer(values), presence };
+            let parts = split(Rows {
+                time: rows.iter().map(|row| row.0 * DAY_NS + row.2).collect(),
+                series: rows.iter().map(|row| row.2 % 7).collect(),
+                runs,
+                fields: vec![
+                    column(rows[..prefix].iter().map(|row| row.2).collect(), Presence::Dense),
+                    column(sparse.iter().map(|(_, value)| *value).collect(), Presence::Sparse(sparse.iter().map(|(row, _)| *row).collect())),
+                ],
+                keys: SeriesSet { ends: Arc::new(vec![0]), ..SeriesSet::default() },
+            });
+            proptest::prop_assert_eq!(parts.iter().map(|(day, _)| *day).collect::<Vec<i64>>(), by_day.keys().copied().collect::<Vec<i64>>());
+            for ((day, part), want) in parts.iter().zip(by_day.values()) {
+                let times: Vec<i64> = want.iter().map(|row| day * DAY_NS + row.2).collect();
+                proptest::prop_assert_eq!(part.time.iter().collect::<Vec<i64>>(), times);
+                proptest::prop_assert_eq!(part.series.iter().collect::<Vec<i64>>(), want.iter().map(|row| row.2 % 7).collect::<Vec<i64>>());
+                let request_of = |row: u32| part.runs.iter().rev().find(|run| run.first_row <= row).unwrap().request;
+                proptest::prop_assert!((0..).zip(want).all(|(at, row)| request_of(at) == row.1));
+                proptest::prop_assert!(part.runs.windows(2).all(|pair| pair[0].first_row < pair[1].first_row && pair[0].request != pair[1].request));
+                let values = |ordinal| match part.field(ordinal).map(|column| &column.values) {
+                    Some(Values::Integer(values)) => values.iter().collect::<Vec<i64>>(),
+                    _ => Vec::new(),
+                };
+                let full: Vec<i64> = want.iter().map(|row| row.2).filter(|row| *row < prefix as i64).collect();
+                proptest::prop_assert_eq!(values(0), full);
+                proptest::prop_assert_eq!(values(1), want.iter().filter_map(|row| row.3).collect::<Vec<i64>>());
+                let filled: Vec<u32> = (0..).zip(want).filter_map(|(at, row)| row.3.map(|_| at)).collect();
+                if let Some(FieldColumn { presence: Presence::Sparse(rows), .. }) = part.field(1) {
+                    proptest::prop_assert_eq!(rows, &filled);
+                } else {
+                    proptest::prop_assert!(filled.is_empty());
+                }
+            }
+        }
     }
 }

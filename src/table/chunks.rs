@@ -9,7 +9,7 @@ mod strings;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 pub use packed::{PackedBooleans, PackedFloats, PackedIntegers};
 pub use strings::Strings;
@@ -32,6 +32,12 @@ pub struct Move {
     pub to: u32,
 }
 
+/// Moves of a block of `Chunked::scatter`: their values take a cache line or two if they are neighbours and a byte each.
+const MOVES: usize = 64;
+
+/// The values of the block that is so many blocks further are asked for.
+const MOVES_AHEAD: usize = 4;
+
 /// `CHUNK` values in as few bytes as they need.
 pub trait Packed: std::fmt::Debug {
     type Value: Copy + Default + std::fmt::Debug;
@@ -43,8 +49,12 @@ pub trait Packed: std::fmt::Debug {
     /// Calls `each` with the values of `range`.
     fn each(&self, range: Range<usize>, each: impl FnMut(Self::Value));
 
-    /// Calls `each` with places and values; `start` is the index of the chunk's first value.
-    fn each_move(&self, start: u32, moves: &[Move], each: impl FnMut(u32, Self::Value));
+    /// Calls `each` with places and values until a move is none of this chunk's, and answers how many were; `start` is the index of the
+    /// chunk's first value.
+    fn each_move(&self, start: u32, moves: &[Move], each: impl FnMut(u32, Self::Value)) -> usize;
+
+    /// Asks for the memory of value `at`.
+    fn prefetch(&self, at: usize);
 
     /// Appends the values of `range`.
     fn extend_into(&self, range: Range<usize>, out: &mut Vec<Self::Value>);
@@ -105,6 +115,11 @@ impl<P: Packed> Chunked<P> {
             room.iter_mut().zip(values.by_ref().take(count)).for_each(|(place, value)| *place = value);
             self.used += count;
         }
+    }
+
+    /// Pushes the values of `range` of another column.
+    pub fn extend_from(&mut self, from: &Self, range: Range<usize>) {
+        from.each(range, |value| self.push(value));
     }
 
     /// Packs the tail, or makes it larger if it does not hold a chunk yet.
@@ -187,22 +202,37 @@ impl<P: Packed> Chunked<P> {
     }
 
     /// Writes values to places of `out`. `moves` ascend by the value.
-    #[inline]
-    pub fn scatter(&self, mut moves: &[Move], out: &mut [P::Value]) {
-        while let Some(first) = moves.first() {
-            let chunk = first.from as usize / CHUNK;
-            let start = (chunk * CHUNK) as u32;
-            // Mostly all of a chunk's values move.
-            let most = &moves[..moves.len().min(CHUNK)];
-            let (here, _) = most.split_at(most.partition_point(|one| one.from - start < CHUNK as u32));
-            moves = &moves[here.len()..];
-            match self.chunks.get(chunk) {
-                Some(chunk) => chunk.each_move(start, here, |to, value| out[to as usize] = value),
-                None => {
-                    let values = self.values_of_tail();
-                    here.iter().for_each(|one| out[one.to as usize] = values[(one.from - start) as usize]);
-                }
+    ///
+    /// What moves was written long ago and comes from memory. Chunks lie anywhere in it, and a row group takes only a piece of each, so
+    /// that the processor guesses badly what comes next; the moves tell.
+    pub fn scatter(&self, moves: &[Move], out: &mut [P::Value]) {
+        for (block, here) in moves.chunks(MOVES).enumerate() {
+            if let Some([first, .., last]) =
+                moves.get((block + MOVES_AHEAD) * MOVES..).map(|ahead| &ahead[..ahead.len().min(MOVES)])
+            {
+                self.prefetch(first.from as usize);
+                self.prefetch(last.from as usize);
             }
+            self.scatter_block(here, out);
+        }
+    }
+
+    #[inline]
+    fn scatter_block(&self, mut moves: &[Move], out: &mut [P::Value]) {
+        while let Some(first) = moves.first() {
+            let start = first.from / CHUNK as u32 * CHUNK as u32;
+            let moved = match self.chunks.get(first.from as usize / CHUNK) {
+                Some(chunk) => chunk.each_move(start, moves, |to, value| out[to as usize] = value),
+                None => move_each(self.values_of_tail(), start, moves, |to, value| out[to as usize] = value),
+            };
+            moves = &moves[moved..];
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self, index: usize) {
+        if let Some(chunk) = self.chunks.get(index / CHUNK) {
+            chunk.prefetch(index % CHUNK);
         }
     }
 
@@ -225,6 +255,34 @@ impl<P: Packed> Chunked<P> {
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.tail) + self.chunks.capacity() * size_of::<P>() + self.packed_bytes
     }
+}
+
+impl Integers {
+    /// Whether all values lie in `range`. Most chunks tell without a look at their values, which would have to come from memory.
+    pub fn lie_in(&self, range: RangeInclusive<i64>) -> bool {
+        let is_inside = |chunk: &PackedIntegers| {
+            let bounds = chunk.bounds();
+            let mut inside = range.contains(bounds.start()) && range.contains(bounds.end());
+            if !inside {
+                inside = true;
+                chunk.each(0..CHUNK, |value| inside &= range.contains(&value));
+            }
+            inside
+        };
+        self.chunks.iter().all(is_inside) && self.values_of_tail().iter().all(|value| range.contains(value))
+    }
+}
+
+/// `Packed::each_move` of values as they are.
+#[inline(always)]
+fn move_each<T: Copy>(values: &[T], start: u32, moves: &[Move], mut each: impl FnMut(u32, T)) -> usize {
+    for (at, Move { from, to }) in moves.iter().enumerate() {
+        let Some(value) = values.get((from - start) as usize) else {
+            return at;
+        };
+        each(*to, *value);
+    }
+    moves.len()
 }
 
 impl<P: Packed> FromIterator<P::Value> for Chunked<P> {

@@ -1,9 +1,10 @@
 //! How a chunk of each type is packed. The loops have neither branches nor calls, so that the compiler makes vector code of those that
 //! pack; those that read choose the width once for all values and not once for each.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-use super::{CHUNK, Move, Packed};
+use super::super::prefetch::prefetch;
+use super::{CHUNK, Move, Packed, move_each};
 
 /// A chunk of integers: how far each is from the first one, in as few bytes as the farthest needs.
 #[derive(Debug)]
@@ -19,7 +20,8 @@ enum Distances {
     One(Box<[i8]>),
     Two(Box<[i16]>),
     Four(Box<[i32]>),
-    Eight(Box<[i64]>),
+    /// With the least and the greatest of the values.
+    Eight(Box<[i64]>, RangeInclusive<i64>),
 }
 
 static ZEROS: [i8; CHUNK] = [0; CHUNK];
@@ -40,9 +42,33 @@ macro_rules! with_distances {
             Distances::One($slice) => $then,
             Distances::Two($slice) => $then,
             Distances::Four($slice) => $then,
-            Distances::Eight($slice) => $then,
+            Distances::Eight($slice, _) => $then,
         }
     };
+}
+
+fn least_and_greatest(values: &[i64; CHUNK]) -> RangeInclusive<i64> {
+    let (least, greatest) =
+        values.iter().fold((i64::MAX, i64::MIN), |(least, greatest), value| (least.min(*value), greatest.max(*value)));
+    least..=greatest
+}
+
+impl PackedIntegers {
+    /// A range that all values lie in, without a look at them: as wide as their distances can be.
+    pub(super) fn bounds(&self) -> RangeInclusive<i64> {
+        let reach = |least: i64, greatest: i64| {
+            let ends = self.base.checked_add(least).zip(self.base.checked_add(greatest));
+            // A distance may have wrapped: then its value can be anywhere.
+            ends.map_or(i64::MIN..=i64::MAX, |(least, greatest)| least..=greatest)
+        };
+        match &self.distances {
+            Distances::Zero => self.base..=self.base,
+            Distances::One(_) => reach(i8::MIN.into(), i8::MAX.into()),
+            Distances::Two(_) => reach(i16::MIN.into(), i16::MAX.into()),
+            Distances::Four(_) => reach(i32::MIN.into(), i32::MAX.into()),
+            Distances::Eight(_, values) => values.clone(),
+        }
+    }
 }
 
 impl Packed for PackedIntegers {
@@ -63,7 +89,7 @@ impl Packed for PackedIntegers {
             0..8 => Distances::One(distances().map(|distance| distance as i8).collect()),
             8..16 => Distances::Two(distances().map(|distance| distance as i16).collect()),
             16..32 => Distances::Four(distances().map(|distance| distance as i32).collect()),
-            _ => Distances::Eight(distances().collect()),
+            _ => Distances::Eight(distances().collect(), least_and_greatest(values)),
         };
         Self { base, distances }
     }
@@ -82,13 +108,22 @@ impl Packed for PackedIntegers {
     }
 
     #[inline]
-    fn each_move(&self, start: u32, moves: &[Move], mut each: impl FnMut(u32, i64)) {
+    fn each_move(&self, start: u32, moves: &[Move], mut each: impl FnMut(u32, i64)) -> usize {
         let base = self.base;
         with_distances!(&self.distances, distances => {
-            for Move { from, to } in moves {
-                each(*to, away(base, distances[(from - start) as usize]));
-            }
-        });
+            move_each(&distances[..], start, moves, |to, distance| each(to, away(base, distance)))
+        })
+    }
+
+    #[inline]
+    fn prefetch(&self, at: usize) {
+        match &self.distances {
+            Distances::Zero => {}
+            Distances::One(distances) => distances.get(at).into_iter().for_each(prefetch),
+            Distances::Two(distances) => distances.get(at).into_iter().for_each(prefetch),
+            Distances::Four(distances) => distances.get(at).into_iter().for_each(prefetch),
+            Distances::Eight(distances, _) => distances.get(at).into_iter().for_each(prefetch),
+        }
     }
 
     fn extend_into(&self, range: Range<usize>, out: &mut Vec<i64>) {
@@ -104,7 +139,7 @@ impl Packed for PackedIntegers {
             Distances::One(distances) => size_of_val(&**distances),
             Distances::Two(distances) => size_of_val(&**distances),
             Distances::Four(distances) => size_of_val(&**distances),
-            Distances::Eight(distances) => size_of_val(&**distances),
+            Distances::Eight(distances, _) => size_of_val(&**distances),
         }
     }
 }
@@ -186,13 +221,20 @@ impl Packed for PackedFloats {
     }
 
     #[inline]
-    fn each_move(&self, start: u32, moves: &[Move], mut each: impl FnMut(u32, f64)) {
+    fn each_move(&self, start: u32, moves: &[Move], mut each: impl FnMut(u32, f64)) -> usize {
         match self {
-            Self::Same(value) => moves.iter().for_each(|Move { to, .. }| each(*to, *value)),
+            Self::Same(value) => move_each(&ZEROS, start, moves, |to, _| each(to, *value)),
             Self::Whole(wholes) => wholes.each_move(start, moves, |to, whole| each(to, float(whole))),
-            Self::Any(values) => {
-                moves.iter().for_each(|Move { from, to }| each(*to, values[(from - start) as usize]));
-            }
+            Self::Any(values) => move_each(values, start, moves, each),
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self, at: usize) {
+        match self {
+            Self::Same(_) => {}
+            Self::Whole(wholes) => wholes.prefetch(at),
+            Self::Any(values) => values.get(at).into_iter().for_each(prefetch),
         }
     }
 
@@ -239,8 +281,14 @@ impl Packed for PackedBooleans {
     }
 
     #[inline]
-    fn each_move(&self, start: u32, moves: &[Move], mut each: impl FnMut(u32, bool)) {
-        moves.iter().for_each(|Move { from, to }| each(*to, self.get((from - start) as usize)));
+    fn each_move(&self, start: u32, moves: &[Move], mut each: impl FnMut(u32, bool)) -> usize {
+        let here = moves.iter().take_while(|one| one.from - start < CHUNK as u32);
+        here.map(|Move { from, to }| each(*to, self.get((from - start) as usize))).count()
+    }
+
+    #[inline]
+    fn prefetch(&self, at: usize) {
+        self.0.get(at / 64).into_iter().for_each(prefetch);
     }
 
     fn extend_into(&self, range: Range<usize>, out: &mut Vec<bool>) {

@@ -125,6 +125,19 @@ proptest! {
     }
 
     #[test]
+    fn integers_lie_in_the_range_of_their_ends_and_in_none_smaller(len in 1..4 * CHUNK, seed: u64, bits in 0..64u32, start: i64, rarely in 100..6_000u64) {
+        let edges = [start, i64::MIN, i64::MAX, 0];
+        let mut value = mixed(seed, rarely, |number| start.wrapping_add((number >> bits) as i64), &edges);
+        let plain: Vec<i64> = (0..len).map(|_| value()).collect();
+        let integers: Integers = plain.iter().copied().collect();
+        let (least, greatest) = (*plain.iter().min().unwrap(), *plain.iter().max().unwrap());
+        prop_assert!(integers.lie_in(least..=greatest));
+        prop_assert!(integers.lie_in(i64::MIN..=i64::MAX));
+        prop_assert!(!integers.lie_in(least.saturating_add(1)..=greatest) || least == i64::MAX);
+        prop_assert!(!integers.lie_in(least..=greatest.saturating_sub(1)) || greatest == i64::MIN);
+    }
+
+    #[test]
     fn floats_are_as_in_a_vector(steps in vec(step(), 1..12), seed: u64, bits in 24..60u32, fraction: bool, rarely in 100..6_000u64) {
         let scale = if fraction { 0.1 } else { 1.0 };
         let usual = |number: u64| f64::from((number as i64 >> bits) as i32) * scale;
