@@ -17,6 +17,9 @@ const SPARSE: usize = 8;
 /// A row group ends before its strings take more than this many bytes, so that readers can hold one.
 const GROUP_STRING_BYTES: usize = 64 << 20;
 
+/// Of a row that another one takes the place of.
+const NOWHERE: u32 = u32::MAX;
+
 /// Which rows of a row group have a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Filled {
@@ -35,7 +38,7 @@ pub(super) struct Gather<'a> {
     sorted: &'a Sorted,
     /// By part and row: its position. Made when the first sparse column asks.
     positions: OnceLock<Vec<Vec<u32>>>,
-    /// By row group and part: which row of the part goes to which of the group, ascending; for jobs without repeated points. Made when the first dense column asks.
+    /// By row group and part: which row of the part goes to which of the group, ascending; without the earlier writes of points that were written more than once. Made when the first dense column asks.
     groups: OnceLock<Vec<Vec<Vec<Move>>>>,
     /// Where row groups end.
     ends: Vec<usize>,
@@ -256,6 +259,8 @@ impl<'a> Gather<'a> {
         }
     }
 
+    /// Reads the input in its order and writes to where its rows go, which is kinder to the caches than the reverse (a series' next value
+    /// lies a whole round of series further).
     fn dense<S: Stored>(
         &self,
         lookups: &[Lookup<'_>],
@@ -265,45 +270,19 @@ impl<'a> Gather<'a> {
     ) -> Filled {
         let whole = |(lookup, part): (&Lookup<'_>, &Arc<DayPart>)| matches!(lookup, Lookup::Prefix(n) if *n as usize == part.rows());
         let full = lookups.iter().zip(self.parts).all(whole);
-        if self.sorted.is_unique() {
-            return self.scatter(lookups, full, rows, stored, out);
-        }
-        let positions = self.sorted.positions(rows.clone());
-        let single = positions.len() == rows.len();
-        if single && full {
-            let sources = &self.sorted.sources[positions];
-            out.extend(sources.iter().map(|source| stored[source.part as usize].value(source.row as usize)));
-            return Filled::All;
-        }
-        let mut flags = Vec::with_capacity(rows.len());
-        let mut before = positions.start;
-        for row in rows.clone() {
-            let end = if single { before + 1 } else { self.sorted.positions(row..row + 1).end };
-            // The last write that has the field wins.
-            let found = self.sorted.sources[before..end].iter().rev().find_map(|source| {
-                lookups[source.part as usize].find(source.row).map(|index| stored[source.part as usize].value(index))
-            });
-            flags.push(u8::from(found.is_some()));
-            out.extend(found);
-            before = end;
-        }
-        if out.len() == rows.len() { Filled::All } else { Filled::Flags(flags) }
-    }
-
-    /// For points that were written once: reads the input in its order and writes to where its rows go, which is kinder
-    /// to the caches than the reverse (a series' next value lies a whole round of series further).
-    fn scatter<S: Stored>(
-        &self,
-        lookups: &[Lookup<'_>],
-        full: bool,
-        rows: Range<usize>,
-        stored: &[S],
-        out: &mut Vec<S::Value>,
-    ) -> Filled {
         let groups = self.groups.get_or_init(|| self.groups());
         out.resize(rows.len(), S::Value::default());
         let mut flags = if full { Vec::new() } else { vec![0; rows.len()] };
         let group = &groups[self.group_of(rows.start)];
+        if !full {
+            // The last write that has the field wins, so those before the last one of a point come first.
+            for (row, source) in self.sorted.earlier_writes(rows.clone()) {
+                let part = source.part as usize;
+                if let Some(index) = lookups[part].find(source.row) {
+                    (out[row - rows.start], flags[row - rows.start]) = (stored[part].value(index), 1);
+                }
+            }
+        }
         let mut found = Vec::new();
         for ((moves, lookup), stored) in group.iter().zip(lookups).zip(stored) {
             let moves = lookup.moves(moves, &mut found);
@@ -335,12 +314,12 @@ impl<'a> Gather<'a> {
             row_groups.iter().map(|rows| self.parts.iter().map(|part| room(rows, part)).collect()).collect();
         // Neighbours mostly go to one row group.
         let mut group = 0;
-        for (part, positions) in self.positions().iter().enumerate() {
-            for (from, position) in (0..).zip(positions) {
-                if !row_groups[group].contains(&(*position as usize)) {
-                    group = self.group_of(*position as usize);
+        for (part, targets) in self.targets().iter().enumerate() {
+            for (from, target) in (0..).zip(targets).filter(|(_, target)| **target != NOWHERE) {
+                if !row_groups[group].contains(&(*target as usize)) {
+                    group = self.group_of(*target as usize);
                 }
-                groups[group][part].push(Move { from, to: *position - starts[group] as u32 });
+                groups[group][part].push(Move { from, to: *target - starts[group] as u32 });
             }
         }
         groups
@@ -385,6 +364,18 @@ impl<'a> Gather<'a> {
             }
         }
         Filled::Rows(filled)
+    }
+
+    /// By part and row: the row of the file that it is the last write of, or `NOWHERE`.
+    fn targets(&self) -> Vec<Vec<u32>> {
+        if self.sorted.is_unique() {
+            return self.positions();
+        }
+        let mut targets: Vec<Vec<u32>> = self.parts.iter().map(|part| vec![NOWHERE; part.rows()]).collect();
+        for (row, source) in (0..).zip(self.sorted.last_writes()) {
+            targets[source.part as usize][source.row as usize] = row;
+        }
+        targets
     }
 
     fn positions(&self) -> Vec<Vec<u32>> {

@@ -79,6 +79,20 @@ impl Sorted {
         self.starts[rows.start] as usize..self.starts[rows.end] as usize
     }
 
+    /// By row: the last of its positions.
+    pub fn last_writes(&self) -> impl Iterator<Item = Source> {
+        (0..self.rows()).map(|row| self.sources[self.positions(row..row + 1).end - 1])
+    }
+
+    /// Rows and sources of the positions of `rows` that are not the last ones of their row, in order.
+    pub fn earlier_writes(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, Source)> {
+        let rows = if self.is_unique() { 0..0 } else { rows };
+        rows.flat_map(move |row| {
+            let positions = self.positions(row..row + 1);
+            self.sources[positions.start..positions.end - 1].iter().map(move |source| (row, *source))
+        })
+    }
+
     /// The row of a position.
     pub fn row_of(&self, position: usize) -> usize {
         if self.starts.is_empty() {
