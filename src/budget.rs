@@ -116,8 +116,9 @@ impl Budget {
 /// Tells the allocator how long to keep freed memory, for a process that may take `bytes_max`.
 ///
 /// Measured (6 bodies of 25 MB of new strings into 256 MiB, 2026-11): peak resident memory 231 MiB by default (1 s), 121 MiB when freed
-/// memory goes back at once, which cost 16 % CPU under a heavy load; kept for 100 ms it cost nothing measurable beside that. Kept for 10 s it
-/// is still there for the next flush of a node under load: 4 % less CPU, for a fifth more memory (docs/PERFORMANCE.md, "How much is flushed at once").
+/// memory goes back at once, which cost 16 % CPU under a heavy load; kept for 100 ms it cost nothing measurable beside that. Kept for longer it
+/// is still there for the next flush of a node under load: 4 % less CPU, for a fifth more memory (docs/PERFORMANCE.md, "How much is flushed at once"), and
+/// nobody waits for pages that the kernel clears anew ("Pauses").
 #[cfg(feature = "lake")]
 pub fn limit_freed_memory(bytes_max: usize) {
     /// `mi_option_purge_delay` of mimalloc.h, in milliseconds; the crate has no name for it.
@@ -127,7 +128,7 @@ pub fn limit_freed_memory(bytes_max: usize) {
     let delay_ms = match bytes_max {
         ..=SMALL => 0,
         _ if bytes_max < LARGE => 100,
-        _ => 10_000,
+        _ => 60_000,
     };
     // SAFETY: sets a number in the allocator's table of options, which it reads at each purge; an unknown option is ignored.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, delay_ms) }
