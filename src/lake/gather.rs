@@ -38,7 +38,8 @@ pub(super) struct Gather<'a> {
     sorted: &'a Sorted,
     /// By part and row: its position. Made when the first sparse column asks.
     positions: OnceLock<Vec<Vec<u32>>>,
-    /// By row group and part: which row of the part goes to which of the group, ascending; without the earlier writes of points that were written more than once. Made when the first dense column asks.
+    /// By row group and part: which row of the part goes to which of the group, ascending; without the earlier writes of points that
+    /// were written more than once. Made when the first dense column asks.
     groups: OnceLock<Vec<Vec<Vec<Move>>>>,
     /// Where row groups end.
     ends: Vec<usize>,
