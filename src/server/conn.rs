@@ -11,7 +11,7 @@ use super::shard::Shard;
 use super::unsettled::{Held, Unsettled};
 use crate::http::{self, Event, Exchange, Head, Method, Phase, Response, Status};
 use crate::net::{Buf, Greeting, IDLE_BYTES, PADDING, SMALL_BYTES};
-use crate::write::{self, Admit, Caller, Outcome, Padded, Plan, Since, Stamp, TraceId, VERSION_HEADER};
+use crate::write::{self, Admit, Busy, Caller, Outcome, Padded, Plan, Since, Stamp, TraceId, VERSION_HEADER};
 
 const _: () = assert!(PADDING == write::PADDING, "pooled buffers carry the padding that the parsers read");
 
@@ -103,11 +103,11 @@ enum Need {
     Compact,
     /// What the manifest says.
     Changes(Since),
-    /// Memory or log, for the request whose body is complete; `refusal` if they do not come.
+    /// Memory or log, for the request whose body is complete.
     Space {
         body: Range<usize>,
         consumed: usize,
-        refusal: Response,
+        busy: Busy,
     },
     End(End),
 }
@@ -116,8 +116,8 @@ enum Need {
 enum Done {
     /// To its end, or to a need of its own.
     Need(Option<Need>),
-    /// Nowhere: there is no room for it now. The answer is for when that lasts.
-    Busy(Response),
+    /// Nowhere: there is no room for it now.
+    Busy(Busy),
 }
 
 /// What happens when the body is complete.
@@ -176,7 +176,7 @@ impl Conn<'_> {
                 Need::Flush => self.flush().await,
                 Need::Compact => self.compact().await,
                 Need::Changes(since) => self.changes(since).await,
-                Need::Space { body, consumed, refusal } => self.complete_later(body, consumed, refusal).await,
+                Need::Space { body, consumed, busy } => self.complete_later(body, consumed, busy).await,
                 Need::End(end) => Some(end),
             };
             if let Some(end) = end {
@@ -205,7 +205,7 @@ impl Conn<'_> {
                 Event::Body { body, consumed } => {
                     let body = self.start + body.start..self.start + body.end;
                     match self.complete(body.clone()) {
-                        Done::Busy(refusal) => Some(Need::Space { body, consumed, refusal }),
+                        Done::Busy(busy) => Some(Need::Space { body, consumed, busy }),
                         Done::Need(need) => {
                             self.start += consumed;
                             need
@@ -263,9 +263,9 @@ impl Conn<'_> {
             Outcome::Flush => Done::Need(Some(Need::Flush)),
             Outcome::Compact => Done::Need(Some(Need::Compact)),
             Outcome::Changes(since) => Done::Need(Some(Need::Changes(since))),
-            Outcome::Busy(refusal) => {
+            Outcome::Busy(busy) => {
                 self.work = Some(Work::Run(plan));
-                Done::Busy(refusal)
+                Done::Busy(busy)
             }
             Outcome::Reply { response, position } => {
                 // A query may bring a bucket into the world.
@@ -288,18 +288,20 @@ impl Conn<'_> {
     }
 
     /// Tries a request again until there is room for it, or time is up. Its socket is not read meanwhile.
-    async fn complete_later(&mut self, body: Range<usize>, consumed: usize, refusal: Response) -> Option<End> {
+    async fn complete_later(&mut self, body: Range<usize>, consumed: usize, busy: Busy) -> Option<End> {
         self.wait(Wait::Node);
         let began = Instant::now();
-        let mut done = Done::Busy(refusal);
-        while matches!(done, Done::Busy(_)) && began.elapsed() < MEMORY_WAIT {
-            self.shard.node.flush_for_room();
+        let mut done = Done::Busy(busy);
+        while let Done::Busy(busy) = &done
+            && began.elapsed() < MEMORY_WAIT
+        {
+            self.shard.node.flush_for_room(busy.lacks);
             tokio::time::sleep(MEMORY_WAIT_STEP).await;
             done = self.complete(body.clone());
         }
         self.start += consumed;
         match done {
-            Done::Busy(refusal) => {
+            Done::Busy(Busy { refusal, .. }) => {
                 self.work = None;
                 self.answer(refusal, now_ns())
             }

@@ -16,7 +16,7 @@ use crate::budget::Consumer;
 use crate::lake::Lake;
 use crate::net::Tls;
 use crate::wal::Wal;
-use crate::write;
+use crate::write::{self, Lack};
 
 /// The node's ages, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,10 +131,12 @@ impl Node {
         }
     }
 
-    /// A flush for a request that finds no room in memory or log.
-    pub fn flush_for_room(&self) {
-        self.flush_for_log();
-        self.flush_for_memory();
+    /// A flush for a request that finds no room. What a log needs that is full, or that waits for its next segment, is not memory: nothing is forgotten for it.
+    pub fn flush_for_room(&self, lacks: Lack) {
+        match lacks {
+            Lack::Memory => self.flush_for_memory(),
+            Lack::Log => self.flush_for_log(),
+        }
     }
 
     /// A flush when the log is filling up, unless the lake is still at work on what was sealed before: that frees segments too.

@@ -98,8 +98,22 @@ pub enum Outcome {
     Compact,
     /// Answer with what has changed in the lake.
     Changes(Since),
-    /// There is no room for the request now, and nothing of it was written: run it again a little later, or give this answer.
-    Busy(Response),
+    /// There is no room for the request now, and nothing of it was written: run it again a little later.
+    Busy(Busy),
+}
+
+/// What there is no room in, and the answer for when that lasts.
+#[derive(Debug)]
+pub struct Busy {
+    pub lacks: Lack,
+    pub refusal: Response,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    Memory,
+    /// Room in the log.
+    Log,
 }
 
 impl Outcome {
@@ -108,12 +122,12 @@ impl Outcome {
     }
 
     fn refused(refusal: Refusal, context: &Context) -> Self {
-        match refusal {
-            Refusal::Overloaded { .. } | Refusal::LogFull { .. } => {
-                Self::Busy(refusal.after(retry_after_seconds(context)).response())
-            }
-            refusal => Self::reply(refusal.response()),
-        }
+        let lacks = match refusal {
+            Refusal::Overloaded { .. } => Lack::Memory,
+            Refusal::LogFull { .. } => Lack::Log,
+            refusal => return Self::reply(refusal.response()),
+        };
+        Self::Busy(Busy { lacks, refusal: refusal.after(retry_after_seconds(context)).response() })
     }
 }
 

@@ -24,7 +24,7 @@ pub use auth::{Client, Gate, ReloadError};
 pub use changes::{NoChanges, Since};
 pub use cors::is_open as is_open_to_pages;
 pub use error::Refusal;
-pub use ingest::{Admit, Context, Ingest, Outcome, Plan, Stamp, kernel};
+pub use ingest::{Admit, Busy, Context, Ingest, Lack, Outcome, Plan, Stamp, kernel};
 pub use keeper::{Keeper, Keeping};
 pub use ready::Readiness;
 pub use rejects::RejectQueue;
