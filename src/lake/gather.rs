@@ -193,7 +193,7 @@ impl<'a> Gather<'a> {
     fn cut(&self) -> Vec<usize> {
         let rows = self.sorted.rows();
         let columns = self.parts.iter().flat_map(|part| &part.fields);
-        let bytes = |values: &Values| if let Values::String(strings) = values { strings.text_bytes() } else { 0 };
+        let bytes = |values: &Values| if let Values::String(strings) = values { strings.items() } else { 0 };
         if columns.map(|(_, column)| bytes(&column.values)).sum::<usize>() <= GROUP_STRING_BYTES {
             return (0..rows).step_by(GROUP_ROWS).map(|start| rows.min(start + GROUP_ROWS)).collect();
         }

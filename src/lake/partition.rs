@@ -307,6 +307,14 @@ impl std::fmt::Display for Day {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::table::Lists;
+
+    /// A series without tags.
+    fn one_series() -> SeriesSet {
+        let mut tags = Lists::default();
+        tags.push(&[]);
+        SeriesSet { tags: Arc::new(tags), values: Vec::new() }
+    }
 
     #[test]
     fn days_end_at_midnight_before_1970_too() {
@@ -395,7 +403,7 @@ mod tests {
                     presence: Presence::Sparse(vec![4]),
                 },
             ],
-            keys: SeriesSet { ends: Arc::new(vec![0]), ..SeriesSet::default() },
+            keys: one_series(),
         };
         let days = split(rows);
         let [(0, first), (1, second)] = &days[..] else { panic!("{days:?}") };
@@ -447,7 +455,7 @@ mod tests {
                     column(rows[..prefix].iter().map(|row| row.2).collect(), Presence::Dense),
                     column(sparse.iter().map(|(_, value)| *value).collect(), Presence::Sparse(sparse.iter().map(|(row, _)| *row).collect())),
                 ],
-                keys: SeriesSet { ends: Arc::new(vec![0]), ..SeriesSet::default() },
+                keys: one_series(),
             });
             proptest::prop_assert_eq!(parts.iter().map(|(day, _)| *day).collect::<Vec<i64>>(), by_day.keys().copied().collect::<Vec<i64>>());
             for ((day, part), want) in parts.iter().zip(by_day.values()) {

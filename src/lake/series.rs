@@ -113,7 +113,7 @@ impl SeriesOrder {
             let keys = &part.keys;
             // A part with few rows ranks their series alone.
             let series = keys.len().min(2 * part.rows());
-            let pairs = keys.pairs.len() / keys.len().max(1) * series + series;
+            let pairs = keys.tags.items() / keys.len().max(1) * series + series;
             let values: usize = keys.values.iter().map(|values| values.len().min(pairs)).sum();
             let columns = keys.values.len() * size_of::<Ranks>();
             series * SERIES_BYTES + pairs * PAIR_BYTES + values * VALUE_BYTES + columns

@@ -177,7 +177,7 @@ impl Tags {
         };
         // A counting sort by tag.
         let mut ends = vec![0; count + 1];
-        keys.pairs.iter().filter(exists).for_each(|pair| ends[pair.tag as usize + 1] += 1);
+        keys.tags.iter().flatten().filter(exists).for_each(|pair| ends[pair.tag as usize + 1] += 1);
         for tag in 0..count {
             ends[tag + 1] += ends[tag];
         }
@@ -219,6 +219,7 @@ impl Tags {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::table::chunks::Lists;
     use arrow::array::AsArray;
 
     const ROWS: usize = 21;
@@ -286,8 +287,11 @@ mod tests {
         };
         let pair = |tag, value| TagPair { tag, value };
         // The second series has a value and the third a tag that nobody knows.
-        let pairs = vec![pair(0, 1), pair(1, 0), pair(0, 9), pair(0, 0), pair(7, 0)];
-        let keys = SeriesSet { pairs: Arc::new(pairs), ends: Arc::new(vec![2, 3, 5]), values: Vec::new() };
+        let mut series = Lists::default();
+        series.push(&[pair(0, 1), pair(1, 0)]);
+        series.push(&[pair(0, 9)]);
+        series.push(&[pair(0, 0), pair(7, 0)]);
+        let keys = SeriesSet { tags: Arc::new(series), values: Vec::new() };
         let mut tags = Tags::new(&keys, vec![strings(&["a", "b"]), strings(&["c"])], 3).unwrap();
         let mut texts = |tag| {
             let array = tags.array(tag, &[0, 1, 2, 3, 0]).unwrap();

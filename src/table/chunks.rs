@@ -4,15 +4,15 @@
 //! no sooner: the last value, which may be taken back, is always in the tail. Integers and whole numbers take as few bytes as their chunk
 //! needs, booleans a bit. What is packed is written once and never moved.
 
+mod lists;
 mod packed;
-mod strings;
 #[cfg(test)]
 mod tests;
 
 use std::ops::{Range, RangeInclusive};
 
+pub use lists::{Lists, Strings};
 pub use packed::{PackedBooleans, PackedFloats, PackedIntegers};
-pub use strings::Strings;
 
 /// Values of a chunk. The tails of all columns of a few tables stay in the second-level cache.
 pub(super) const CHUNK: usize = 1024;

@@ -163,7 +163,7 @@ impl Interner {
     /// Bytes that the strings need, in the least room.
     pub fn bytes_needed(&self) -> usize {
         let few = if self.few.is_empty() { 0 } else { self.few.len().max(FEW_MIN) * size_of::<Brief>() };
-        self.strings.text_bytes() + self.strings.len() * STRING_BYTES + few
+        self.strings.items() + self.strings.len() * STRING_BYTES + few
     }
 
     /// The strings as they are now.

@@ -57,7 +57,7 @@ impl OpenBucket {
     }
 
     fn series(&self) -> usize {
-        self.tables.iter().map(|table| table.series.ends.len()).sum()
+        self.tables.iter().map(|table| table.series.tags.len()).sum()
     }
 
     /// Whether the series are likely to come again: most rows since the last seal are of such as were known then.
@@ -133,7 +133,7 @@ impl OpenTable {
 
     /// After a seal that keeps the series. Counts everything anew: requests that were taken back may have left room that nobody counted.
     fn keep(&mut self) {
-        self.series_kept = self.series.ends.len() as u32;
+        self.series_kept = self.series.tags.len() as u32;
         (0..self.tags.len() as u32).for_each(|tag| self.recount_tag(tag));
         self.touched.extend(0..self.fields.len() as u32);
         self.bytes = self.count_bytes();

@@ -23,7 +23,7 @@ mod shared;
 mod stage;
 mod writer;
 
-pub use chunks::{Booleans, Chunked, Floats, Integers, Move, Packed, Strings};
+pub use chunks::{Booleans, Chunked, Floats, Integers, Lists, Move, Packed, Strings};
 pub use kept::{Kept, KeptLine};
 pub use open::Tables;
 pub use reject::{Expired, LISTED_MAX, Listed, Ordinals, RejectKind, Rejects, SchemaReject};

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 
 use super::NONE;
 use super::cache::KeyCache;
-use super::chunks::Integers;
+use super::chunks::{Integers, Lists};
 use super::column::Column;
 use super::interner::Interner;
 use super::keep::Keeping;
@@ -396,12 +396,11 @@ impl OpenTable {
         for tag in &mut self.tags {
             values[tag.ordinal as usize] = tag.values.strings();
         }
-        let SeriesIndex { pairs, ends, .. } = &mut self.series;
-        let mut keys = SeriesSet { pairs: pairs.share(), ends: ends.share(), values };
+        let mut tags = self.series.tags.share();
         if ordinals.iter().enumerate().any(|(slot, ordinal)| slot as u32 != *ordinal) {
-            renumber(&mut keys, &ordinals);
+            tags = Arc::new(renumbered(&tags, &ordinals));
         }
-        keys
+        SeriesSet { tags, values }
     }
 }
 
@@ -410,15 +409,16 @@ fn empty_column(kind: FieldType) -> FieldColumn {
 }
 
 /// From the shard's numbers of tags to the catalog's.
-fn renumber(keys: &mut SeriesSet, ordinals: &[u32]) {
-    let pairs = Arc::make_mut(&mut keys.pairs);
-    let mut start = 0;
-    for end in &*keys.ends {
-        let tags: &mut [TagPair] = &mut pairs[start..*end as usize];
-        tags.iter_mut().for_each(|pair| pair.tag = ordinals[pair.tag as usize]);
-        tags.sort_unstable_by_key(|pair| pair.tag);
-        start = *end as usize;
+fn renumbered(tags: &Lists<TagPair>, ordinals: &[u32]) -> Lists<TagPair> {
+    let mut renumbered = Lists::default();
+    let mut series = Vec::new();
+    for tags in tags.iter() {
+        series.clear();
+        series.extend(tags.iter().map(|pair| TagPair { tag: ordinals[pair.tag as usize], ..*pair }));
+        series.sort_unstable_by_key(|pair| pair.tag);
+        renumbered.push(&series);
     }
+    renumbered
 }
 
 impl OpenBucket {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::budget::Reservation;
 use crate::catalog::{FieldType, Table};
 
-use super::chunks::{Booleans, Floats, Integers, Strings};
+use super::chunks::{Booleans, Floats, Integers, Lists, Strings};
 
 /// One table's rows that one shard took in one epoch, in order of arrival.
 #[derive(Debug)]
@@ -112,12 +112,11 @@ impl From<FieldType> for Values {
     }
 }
 
-/// The series of a sealed table. Series `s` has the tags `pairs[ends[s - 1]..ends[s]]`, ascending by tag ordinal;
-/// a tag that is not listed is absent (null).
+/// The series of a sealed table.
 #[derive(Debug, Default)]
 pub struct SeriesSet {
-    pub pairs: Arc<Vec<TagPair>>,
-    pub ends: Arc<Vec<u32>>,
+    /// By series, ascending by tag ordinal; a tag that is not listed is absent (null).
+    pub tags: Arc<Lists<TagPair>>,
     /// By tag ordinal of the table: the distinct values of that tag. May be shorter than the table's list.
     pub values: Vec<Arc<Strings>>,
 }
@@ -131,15 +130,14 @@ pub struct TagPair {
 
 impl SeriesSet {
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.tags.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.tags.is_empty()
     }
 
     pub fn tags_of(&self, series: usize) -> &[TagPair] {
-        let start = if series == 0 { 0 } else { self.ends[series - 1] as usize };
-        &self.pairs[start..self.ends[series] as usize]
+        self.tags.get(series)
     }
 }

@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
+use super::chunks::Lists;
 use super::index::{INDEX_ENTRY_BYTES_MAX, Index};
 use super::seal::TagPair;
 use super::shared::Shared;
@@ -11,17 +12,10 @@ use super::shared::Shared;
 /// The series of a table: sets of (tag, value) numbers.
 #[derive(Debug, Default)]
 pub struct SeriesIndex {
-    pub pairs: Shared<Vec<TagPair>>,
-    pub ends: Shared<Vec<u32>>,
+    pub tags: Shared<Lists<TagPair>>,
     /// Of the first `indexed` series.
     index: Index,
     indexed: usize,
-}
-
-fn tags_of<'a>(pairs: &'a [TagPair], ends: &[u32], series: u32) -> &'a [TagPair] {
-    let series = series as usize;
-    let start = if series == 0 { 0 } else { ends[series - 1] as usize };
-    &pairs[start..ends[series] as usize]
 }
 
 fn hash_tags(tags: &[TagPair], hasher: &RandomState) -> u32 {
@@ -41,60 +35,55 @@ impl std::hash::Hash for PairsAsWords<'_> {
 impl SeriesIndex {
     /// The tags of a series that exists, ascending.
     pub fn tags_of(&self, series: u32) -> &[TagPair] {
-        tags_of(&self.pairs, &self.ends, series)
+        self.tags.get(series as usize)
     }
 
     /// The number of the series with `tags` (ascending by tag), and whether it is new. `has_new`: one of the tags' values is.
     #[inline(always)]
     pub fn intern(&mut self, tags: &[TagPair], has_new: bool, hasher: &RandomState) -> (u32, bool) {
-        let number = self.ends.len() as u32;
+        let number = self.tags.len() as u32;
         if !has_new {
             self.index_all(hasher);
-            let Self { pairs, ends, index, indexed } = self;
-            let is_it = |series| tags_of(pairs, ends, series) == tags;
+            let Self { tags: known, index, indexed } = self;
+            let is_it = |series| known.get(series as usize) == tags;
             if let Some(known) = index.find_or_insert(hash_tags(tags, hasher), number, is_it) {
                 return (known, false);
             }
             *indexed += 1;
         }
-        let pairs = self.pairs.own();
-        pairs.extend_from_slice(tags);
-        self.ends.own().push(pairs.len() as u32);
+        self.tags.own().push(tags);
         (number, true)
     }
 
     /// Series with new values are known to be new, and wait for their place in the index until a lookup could be about them.
     #[inline(always)]
     fn index_all(&mut self, hasher: &RandomState) {
-        let Self { pairs, ends, index, indexed } = self;
-        while *indexed < ends.len() {
-            let series = *indexed as u32;
-            index.insert(hash_tags(tags_of(pairs, ends, series), hasher), series);
+        let Self { tags, index, indexed } = self;
+        while *indexed < tags.len() {
+            index.insert(hash_tags(tags.get(*indexed), hasher), *indexed as u32);
             *indexed += 1;
         }
     }
 
     /// Forgets the last series.
     pub fn pop(&mut self, hasher: &RandomState) {
-        let Some(last) = self.ends.len().checked_sub(1) else { return };
+        let Some(last) = self.tags.len().checked_sub(1) else { return };
         if self.indexed > last {
-            self.index.remove(hash_tags(tags_of(&self.pairs, &self.ends, last as u32), hasher), last as u32);
+            self.index.remove(hash_tags(self.tags.get(last), hasher), last as u32);
             self.indexed = last;
         }
-        let ends = self.ends.own();
-        ends.truncate(last);
-        self.pairs.own().truncate(ends.last().map_or(0, |end| *end as usize));
+        self.tags.own().truncate(last);
     }
 
     /// Bytes that the series need, in the least room.
     pub fn bytes_needed(&self) -> usize {
-        self.pairs.len() * 8 + self.ends.len() * (4 + 8)
+        self.tags.items() * size_of::<TagPair>() + self.tags.len() * (4 + 8)
     }
 
     /// Bytes on the heap, with what the index will take of series that wait for their place in it.
     pub fn bytes(&self) -> usize {
-        let waiting = (self.ends.len() - self.indexed) * INDEX_ENTRY_BYTES_MAX;
-        self.pairs.capacity() * 8 + self.ends.capacity() * 4 + self.index.bytes() + waiting
+        let waiting = (self.tags.len() - self.indexed) * INDEX_ENTRY_BYTES_MAX;
+        self.tags.bytes() + self.index.bytes() + waiting
     }
 }
 

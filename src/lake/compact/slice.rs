@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 
 use crate::catalog::Table;
-use crate::table::{FieldColumn, Integers, Presence, Run, SeriesSet, Strings, TagPair, Values};
+use crate::table::{FieldColumn, Integers, Lists, Presence, Run, SeriesSet, Strings, TagPair, Values};
 
 use super::super::partition::DayPart;
 use super::super::series::tag_order;
@@ -24,8 +24,9 @@ pub(super) struct Builder {
     time: Integers,
     series: Integers,
     fields: BTreeMap<u32, FieldColumn>,
+    tags: Lists<TagPair>,
+    /// Of the series in work.
     pairs: Vec<TagPair>,
-    ends: Vec<u32>,
     /// By ordinal of the tag.
     values: Vec<Interned>,
     /// Bytes of the values of tags, and of the memory of them.
@@ -50,7 +51,16 @@ impl Builder {
         }
         let values = columns.iter().map(|_| Interned::default()).collect();
         let (time, series) = (Integers::default(), Integers::default());
-        Self { columns, time, series, fields: BTreeMap::new(), pairs: vec![], ends: vec![], values, values_bytes: 0 }
+        Self {
+            columns,
+            time,
+            series,
+            fields: BTreeMap::new(),
+            tags: Lists::default(),
+            pairs: vec![],
+            values,
+            values_bytes: 0,
+        }
     }
 
     pub fn rows(&self) -> usize {
@@ -63,7 +73,7 @@ impl Builder {
             |column: &FieldColumn| if let Presence::Sparse(rows) = &column.presence { 4 * rows.capacity() } else { 0 };
         let fields =
             self.fields.values().map(|column| size_of::<FieldColumn>() + column.values.bytes() + presence(column));
-        let keys = 8 * self.pairs.capacity() + 4 * self.ends.capacity() + self.values_bytes;
+        let keys = self.tags.bytes() + self.values_bytes;
         self.time.bytes() + self.series.bytes() + keys + fields.sum::<usize>()
     }
 
@@ -94,25 +104,25 @@ impl Builder {
             if is_new {
                 self.learn(batch, row);
             }
-            self.series.push(self.ends.len() as i64 - 1);
+            self.series.push(self.tags.len() as i64 - 1);
         }
         self.values_bytes = self.values.iter().map(Interned::bytes).sum();
     }
 
     fn learn(&mut self, batch: &Batch, row: usize) {
+        self.pairs.clear();
         for (ordinal, (interned, column)) in (0..).zip(self.values.iter_mut().zip(&self.columns)) {
             let Some(tag) = &batch.tags[*column] else { continue };
             let Ok(key) = usize::try_from(tag.keys[row]) else { continue };
             self.pairs.push(TagPair { tag: ordinal, value: interned.number(key) });
         }
-        self.ends.push(self.pairs.len() as u32);
+        self.tags.push(&self.pairs);
     }
 
     /// The rows, which came as request `request`; leaves nothing behind.
     pub fn finish(&mut self, request: u64) -> DayPart {
         let keys = SeriesSet {
-            pairs: Arc::new(std::mem::take(&mut self.pairs)),
-            ends: Arc::new(std::mem::take(&mut self.ends)),
+            tags: Arc::new(std::mem::take(&mut self.tags)),
             values: self.values.iter_mut().map(|values| Arc::new(std::mem::take(values).strings)).collect(),
         };
         self.values_bytes = 0;

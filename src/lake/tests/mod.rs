@@ -87,15 +87,16 @@ fn seal(table: &Table, requests: &[(u64, Vec<Row>)], sparse: bool) -> Rows {
             let keys = &mut rows.keys;
             let next = known.len() as u32;
             let series = *known.entry(key.clone()).or_insert_with(|| {
+                let mut tags = Vec::new();
                 for (tag, value) in key {
                     let values: &mut Strings = Arc::make_mut(&mut keys.values[tag as usize]);
                     let index = *interned.entry((tag, value.clone())).or_insert_with(|| {
                         values.push(value.as_bytes());
                         values.len() as u32 - 1
                     });
-                    Arc::make_mut(&mut keys.pairs).push(TagPair { tag, value: index });
+                    tags.push(TagPair { tag, value: index });
                 }
-                Arc::make_mut(&mut keys.ends).push(keys.pairs.len() as u32);
+                Arc::make_mut(&mut keys.tags).push(&tags);
                 next
             });
             for (field, value) in &point.fields {

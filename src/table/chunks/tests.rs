@@ -186,7 +186,7 @@ proptest! {
                 }
             }
             prop_assert_eq!((strings.len(), strings.is_empty()), (plain.len(), plain.is_empty()));
-            prop_assert_eq!(strings.text_bytes(), plain.iter().map(Vec::len).sum::<usize>());
+            prop_assert_eq!(strings.items(), plain.iter().map(Vec::len).sum::<usize>());
             strings.check_bytes();
         }
         prop_assert!((0..plain.len()).all(|index| strings.get(index) == plain[index]));
@@ -300,6 +300,23 @@ fn a_column_of_few_values_stays_small() {
 }
 
 #[test]
+fn a_copy_shares_all_but_the_tail_and_is_its_own() {
+    let mut tags: Lists<u64> = Lists::default();
+    let list = |index: usize| vec![index as u64; index % 5];
+    (0..2 * CHUNK + 9).for_each(|index| tags.push(&list(index)));
+    let mut copy = tags.clone();
+    assert_eq!(copy.shared_chunks(&tags), 2);
+    assert!(copy.iter().eq(tags.iter()) && copy.iter().count() == tags.len());
+    copy.truncate(CHUNK + 7);
+    copy.push(&[1]);
+    assert_eq!(copy.shared_chunks(&tags), 1);
+    copy.check_bytes();
+    tags.check_bytes();
+    assert!((0..tags.len()).all(|index| tags.get(index) == list(index)));
+    assert_eq!((copy.len(), copy.get(CHUNK + 6), copy.get(CHUNK + 7)), (CHUNK + 8, &*list(CHUNK + 6), &[1][..]));
+}
+
+#[test]
 fn long_strings_are_chunked_as_short_ones_are() {
     let mut strings = Strings::default();
     let long = vec![b'x'; 1 << 20];
@@ -314,6 +331,6 @@ fn long_strings_are_chunked_as_short_ones_are() {
     assert_eq!(strings.get(CHUNK + 507), (CHUNK + 507).to_string().as_bytes());
     strings.check_bytes();
     strings.truncate(0);
-    assert_eq!((strings.len(), strings.text_bytes()), (0, 0));
+    assert_eq!((strings.len(), strings.items()), (0, 0));
     strings.check_bytes();
 }
