@@ -179,6 +179,15 @@ impl KeyCache {
         twin_of(self.next_twin).or_else(|| twin_of(self.last)).or_else(|| twin_of(self.noted_twin(tags_hash(tags))))
     }
 
+    /// The hash of a key that [`Self::find`] has just not found, or was not asked for.
+    #[inline(always)]
+    pub fn hash_of_new(&self, key: &[u8], hasher: &RandomState) -> u32 {
+        match self.lookup {
+            Lookup::Missed(hash) => hash,
+            Lookup::Skipped | Lookup::New => hasher.hash_one(key) as u32,
+        }
+    }
+
     /// Whether a key that was not found may have a twin: where series come once each, none is looked for.
     pub fn may_have_twin(&self) -> bool {
         self.lookup != Lookup::Skipped && self.in_vain < ENTRIES_FREE

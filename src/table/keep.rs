@@ -1,11 +1,13 @@
 //! Sealing, and which series outlive it: most report again, and learning a series costs several times what a row of it does.
 
+use std::collections::HashSet;
+
 use super::open::{OpenBucket, OpenTable, Tables};
 use super::seal::SealedTable;
 
 /// Series of a bucket are not kept for so many seals, after one that found that they do not come again.
 const SEALS_PAUSED: u32 = 8;
-/// A series that comes every so many seals is kept.
+/// A series that comes every so many seals, of the usual size, is kept.
 const SEALS_BETWEEN: usize = 8;
 /// A shard keeps series of at most this part of the budget (in bytes, one over it).
 const KEPT_PART: usize = 8;
@@ -23,6 +25,54 @@ pub struct Keeping {
     pause: u32,
     /// Seals without a row since the last one.
     empty: usize,
+    /// Rows of the last [`SEALS_BETWEEN`] seals, about: older ones fade.
+    recent_rows: usize,
+    pub sample: Sample,
+}
+
+/// Some of the series that came into the world, each of which shows whether it has come before, though it was forgotten: a million series take several
+/// seals to come once, and are new in each of them.
+///
+/// Takes about a byte for each 20 of the series, and no more than 200 KiB.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// Hashes of keys, those that came last, and those before them.
+    recent: HashSet<u32>,
+    old: HashSet<u32>,
+    /// Since the last seal: how many were looked at, and how many of them had come before.
+    births: usize,
+    returns: usize,
+}
+
+/// A series is one of the sample whose hash has these bits all zero.
+const SAMPLE_MASK: u32 = 0xFF;
+/// The sample remembers between so many and twice as many.
+const SAMPLE_LEN: usize = 8192;
+/// Series come again where one birth of so many is of a series that has come before.
+const RETURNS_PART: usize = 8;
+
+impl Sample {
+    /// Whether a series whose key has this hash is one of it.
+    #[inline(always)]
+    pub fn wants(hash: u32) -> bool {
+        hash & SAMPLE_MASK == 0
+    }
+
+    /// Such a series has come into the world.
+    pub fn born(&mut self, hash: u32) {
+        self.births += 1;
+        self.returns += usize::from(self.old.contains(&hash) || self.recent.contains(&hash));
+        self.recent.insert(hash);
+        if self.recent.len() == SAMPLE_LEN {
+            self.old = std::mem::take(&mut self.recent);
+        }
+    }
+
+    /// Whether series have come again since the last seal, in a new one's place.
+    fn take_returns(&mut self) -> bool {
+        let (births, returns) = (std::mem::take(&mut self.births), std::mem::take(&mut self.returns));
+        returns > 0 && RETURNS_PART * returns >= births
+    }
 }
 
 impl Tables {
@@ -60,7 +110,7 @@ impl OpenBucket {
         self.tables.iter().map(|table| table.series.tags.len()).sum()
     }
 
-    /// Whether the series are likely to come again: most rows since the last seal are of such as were known then.
+    /// Whether the series are likely to come again: most rows since the last seal are of such as were known then, or were new as others that had come before.
     ///
     /// Series that report each minute while a seal comes each ten seconds are worth keeping; those that do not come any more stay with them, as long
     /// as there are rows enough.
@@ -72,17 +122,20 @@ impl OpenBucket {
             return series > 0 && keeping.empty < SEALS_BETWEEN;
         }
         keeping.empty = 0;
+        keeping.recent_rows = keeping.recent_rows - keeping.recent_rows / SEALS_BETWEEN + rows;
+        let return_after_all = keeping.sample.take_returns();
+        keeping.pause = if return_after_all { 0 } else { keeping.pause };
         if keeping.pause > 0 {
             keeping.pause -= 1;
             return false;
         }
         let has_kept = self.tables.iter().any(|table| table.series_kept > 0);
-        let return_seldom = has_kept && {
+        let return_seldom = has_kept && !return_after_all && {
             let seen = self.tables.iter().map(OpenTable::sample_known);
             let (known, looked_at) = seen.fold((0, 0), |sum, seen| (sum.0 + seen.0, sum.1 + seen.1));
             2 * known < looked_at
         };
-        if rows * SEALS_BETWEEN < series || return_seldom {
+        if self.keeping.recent_rows < series || return_seldom {
             self.keeping.pause = SEALS_PAUSED;
         }
         self.keeping.pause == 0

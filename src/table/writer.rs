@@ -99,6 +99,8 @@ pub struct Writer<'a> {
     lookups: Vec<(usize, u32)>,
     /// Where the values stand that a key has beside those of its twin.
     values: Vec<Range<usize>>,
+    /// Hashes of keys of new series, for the bucket's sample of them.
+    sampled: Vec<u32>,
     request: Request<'a>,
 }
 
@@ -335,6 +337,7 @@ impl Tables {
             pairs: Vec::new(),
             lookups: Vec::new(),
             values: Vec::new(),
+            sampled: Vec::new(),
             request,
         })
     }
@@ -379,6 +382,8 @@ impl Writer<'_> {
         }
         let cache_before = std::mem::replace(&mut self.bucket.cache_bytes, self.bucket.cache.bytes());
         self.gained += self.bucket.cache_bytes.saturating_sub(cache_before);
+        // A body that finds no room in the log is read again: only now its series are there.
+        self.sampled.drain(..).for_each(|hash| self.bucket.keeping.sample.born(hash));
         self.request.undo.clear();
         Ok(Committed { points: self.request.points, rejects: std::mem::take(&mut self.request.rejects) })
     }

@@ -8,6 +8,7 @@ use crate::line::{
 use crate::table::NONE;
 use crate::table::cache::SeriesAt;
 use crate::table::interner::hash_of;
+use crate::table::keep::Sample;
 use crate::table::reject::SchemaReject;
 use crate::table::seal::TagPair;
 
@@ -50,6 +51,12 @@ impl<'a> Sink for Writer<'a> {
     fn new_series(&mut self, raw: &[u8], key: &Key<'_, '_>) -> SeriesAt {
         self.request.pay_series(raw.len(), key.tags.len());
         let (at, is_new) = self.intern(key);
+        if is_new {
+            let hash = self.bucket.cache.hash_of_new(raw, self.hasher);
+            if Sample::wants(hash) {
+                self.sampled.push(hash);
+            }
+        }
         if self.bucket.cache.insert(raw, key.measurement.len(), None, at, is_new) {
             self.request.undo.push(Undo::Key);
         }
