@@ -16,6 +16,7 @@ use parquet::file::writer::TrackedWrite;
 use crate::budget::Reservation;
 
 use super::checksum;
+use super::disk::Paced;
 use super::footer::{Footer, io_error};
 use super::gather::Filled;
 use super::page_header::{Content, Page};
@@ -120,7 +121,7 @@ impl<F: Fn(Range<usize>, u64) -> Statistics> Bounds for F {}
 
 /// Writes the chunks of one file. Its share of the memory budget follows what it holds.
 pub(super) struct ChunkWriter<'a> {
-    file: TrackedWrite<File>,
+    file: TrackedWrite<Paced>,
     /// Of the bytes written.
     crc: crc32fast::Hasher,
     footer: Footer,
@@ -158,7 +159,7 @@ struct Open {
 impl<'a> ChunkWriter<'a> {
     /// `indexed`: the file gets a page index.
     pub fn new(
-        file: File,
+        file: Paced,
         footer: Footer,
         level: Level,
         indexed: bool,
@@ -215,7 +216,7 @@ impl<'a> ChunkWriter<'a> {
         checksum::insert(self.crc, &mut end);
         self.file.write_all(&end)?;
         self.file.flush()?;
-        self.file.into_inner().map_err(io_error)
+        Ok(self.file.into_inner().map_err(io_error)?.into_inner())
     }
 
     /// Makes the share what is held; `packed`: compressed bytes.

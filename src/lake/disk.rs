@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::LakeError;
@@ -59,8 +59,71 @@ impl Disk {
     }
 }
 
+/// A file that goes to the disk while it is written. Synced as one at its end, a large one would fill the disk's queue and its cache, and what the
+/// log writes meanwhile would wait behind all of it.
+pub(super) struct Paced {
+    file: File,
+    /// Not paced: the file is not synced at its end either.
+    is_synced: bool,
+    waiting: usize,
+}
+
+/// Bytes that are brought to the disk at once: a millisecond of it.
+const PIECE: usize = 1 << 20;
+
+impl Paced {
+    pub fn new(file: File, is_synced: bool) -> Self {
+        Self { file, is_synced, waiting: 0 }
+    }
+
+    /// The file; its last piece is not synced yet.
+    pub fn into_inner(self) -> File {
+        self.file
+    }
+}
+
+impl Write for Paced {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_synced && self.waiting >= PIECE {
+            self.file.sync_data()?;
+            self.waiting = 0;
+        }
+        let written = self.file.write(&bytes[..bytes.len().min(PIECE)])?;
+        self.waiting += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), LakeError> {
     let sync = || File::open(folder)?.sync_all();
     sync().map_err(|source| LakeError::Io { action: "sync", path: folder.to_owned(), source })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paced_file_is_whole_and_takes_no_more_than_a_piece_before_it_is_synced() {
+        let bytes: Vec<u8> = (0..3 * PIECE + 1000).map(|at| (at * 31 / 8) as u8).collect();
+        for is_synced in [true, false] {
+            let path = tempfile::NamedTempFile::new().unwrap();
+            let mut paced = Paced::new(File::create(path.path()).unwrap(), is_synced);
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let written = paced.write(rest).unwrap();
+                assert!((1..=PIECE).contains(&written));
+                assert_eq!(paced.waiting, if is_synced { written } else { bytes.len() - rest.len() + written });
+                rest = &rest[written..];
+            }
+            drop(paced.into_inner());
+            assert_eq!(std::fs::read(path.path()).unwrap(), bytes);
+        }
+    }
 }

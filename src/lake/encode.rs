@@ -18,6 +18,7 @@ use crate::table::{Booleans, Floats, Integers, Strings, Values};
 use super::FileOptions;
 use super::chunk::{ChunkWriter, Level, Shape};
 use super::column::{self, IntegerKind};
+use super::disk::Paced;
 use super::footer::{Footer, io_error};
 use super::gather::{Filled, Gather, Plan};
 use super::manifest::NodeId;
@@ -81,14 +82,14 @@ fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Wri
     let sorted = Sorted::new(input.parts, input.table);
     memory.set(bytes_to_encode(&sorted));
 
-    let file = encode(input, &sorted, File::create(input.path)?, memory)?;
+    let file = encode(input, &sorted, Paced::new(File::create(input.path)?, input.sync), memory)?;
     if input.sync {
         file.sync_all()?;
     }
     Ok(Written { rows: sorted.rows() as u64, bytes: file.metadata()?.len() })
 }
 
-fn encode(input: &Input<'_>, sorted: &Sorted, file: File, memory: &mut Reservation) -> io::Result<File> {
+fn encode(input: &Input<'_>, sorted: &Sorted, file: Paced, memory: &mut Reservation) -> io::Result<File> {
     let held = memory.bytes();
     let mut writer = FileWriter::new(file, input.table, Level::Flush, input.files, memory)?;
     writer.append(input.parts, sorted, held)?;
@@ -110,7 +111,7 @@ pub(super) struct FileWriter<'a> {
 impl<'a> FileWriter<'a> {
     /// `memory` follows what is held.
     pub fn new(
-        file: File,
+        file: Paced,
         table: &'a Table,
         level: Level,
         files: FileOptions,

@@ -14,6 +14,7 @@ use crate::budget::{Budget, Consumer, Reservation};
 
 use super::super::FileOptions;
 use super::super::chunk::Level;
+use super::super::disk::Paced;
 use super::super::encode::{EncodeError, FileWriter, Origin, Written, bytes_to_encode};
 use super::super::partition::{DayPart, FileName};
 use super::super::series::SeriesOrder;
@@ -130,7 +131,7 @@ fn merge_into(
         let path = aside(written.len());
         let fail = |source| MergeError::Write(EncodeError { path: path.clone(), source });
         let mut memory = Reservation::new(task.budget, Consumer::Compaction);
-        let file = File::create(&path).map_err(fail)?;
+        let file = Paced::new(File::create(&path).map_err(fail)?, true);
         let writer = FileWriter::new(file, task.partition.table, Level::Compaction, task.files, &mut memory);
         let mut writer = writer.map_err(fail)?;
         let mut rows = 0;
