@@ -213,7 +213,8 @@ impl Response {
 /// Appends `before`, then `value` without the control bytes that would let it break out of its line.
 fn push_value(out: &mut Vec<u8>, before: &str, value: &str) {
     out.extend_from_slice(before.as_bytes());
-    if value.bytes().any(|byte| byte.is_ascii_control()) {
+    // Without an early end, so that the compiler looks at many bytes at once.
+    if value.bytes().fold(false, |found, byte| found | byte.is_ascii_control()) {
         out.extend(value.bytes().filter(|byte| !byte.is_ascii_control()));
     } else {
         out.extend_from_slice(value.as_bytes());

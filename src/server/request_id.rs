@@ -1,6 +1,6 @@
 //! Request ids for requests that came without one: UUID version 1 (RFC 9562), as InfluxDB sends them.
 
-use std::fmt::Write;
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// 100 ns intervals between 1582-10-15, where UUIDs begin, and 1970-01-01.
 const GREGORIAN_OFFSET: u64 = 0x01B2_1DD2_1381_4000;
@@ -26,16 +26,19 @@ impl RequestIds {
         self.last = ticks.max(self.last + 1);
         let Self { last, clock_sequence, node } = *self;
         text.clear();
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "{:08x}-{:04x}-1{:03x}-{:04x}-{:012x}",
-            last as u32,
-            (last >> 32) as u16,
-            (last >> 48) & 0xFFF,
-            clock_sequence | 0x8000,
-            node
-        );
+        let groups = [
+            (last, 8),
+            (last >> 32, 4),
+            (last >> 48 & 0xFFF | 0x1000, 4),
+            (u64::from(clock_sequence | 0x8000), 4),
+            (node, 12),
+        ];
+        for (group, digits) in groups {
+            if !text.is_empty() {
+                text.push('-');
+            }
+            text.extend((0..digits).rev().map(|digit| char::from(HEX[(group >> (4 * digit) & 0xF) as usize])));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
 use percent_encoding::percent_decode;
 
 use super::error::Refusal;
@@ -17,6 +18,13 @@ pub struct Params {
 
 /// The first value of `name`; percent-decoded, `+` is a space. Bytes that are not UTF-8 become U+FFFD; [`check`] finds them.
 pub fn first<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    // Most queries have nothing to decode.
+    if let Ok(text) = std::str::from_utf8(form)
+        && memchr2(b'%', b'+', form).is_none()
+    {
+        let mut pairs = text.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        return pairs.find(|(key, _)| *key == name).map(|(_, value)| value.into());
+    }
     form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
@@ -99,6 +107,28 @@ mod tests {
         let configured = Buckets::default();
         assert!(matches!(Params::v1("precision=s", &configured), Err(Refusal::MissingDb)));
         assert!(matches!(Params::v1("db=", &configured), Err(Refusal::MissingDb)));
+    }
+
+    #[test]
+    fn what_needs_no_decoding_is_found_like_what_does() {
+        let forms = [
+            "",
+            "db",
+            "db=",
+            "=db",
+            "&&db=a&",
+            "db=a=b",
+            "dbx=1&db=2&db=3",
+            "x&db&db=1",
+            "rp=1&&=2&d\u{e9}b=3",
+            "db=\u{1F980}",
+        ];
+        for form in forms.iter().map(|form| form.as_bytes()).chain([&b"db=\xff"[..], b"db=a+b%41"]) {
+            for name in ["db", "rp", "d\u{e9}b", "x"] {
+                let expected = form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value);
+                assert_eq!(first(form, name), expected, "{name} in {form:?}");
+            }
+        }
     }
 
     #[test]
