@@ -92,7 +92,7 @@ fn write_and_sync(input: &Input<'_>, memory: &mut Reservation) -> io::Result<Wri
 fn encode(input: &Input<'_>, sorted: &Sorted, file: Paced, memory: &mut Reservation) -> io::Result<File> {
     let held = memory.bytes();
     let mut writer = FileWriter::new(file, input.table, Level::Flush, input.files, memory)?;
-    writer.append(input.parts, sorted, held)?;
+    writer.append(input.parts, sorted, held, &mut || {})?;
     writer.finish(&input.origin)
 }
 
@@ -122,8 +122,15 @@ impl<'a> FileWriter<'a> {
         Ok(Self { table, chunks, scratch: Scratch::default() })
     }
 
-    /// Appends the rows of `parts` in this order, as row groups. `held`: bytes of the slice, which `memory` covers too.
-    pub fn append(&mut self, parts: &[Arc<DayPart>], sorted: &Sorted, held: usize) -> io::Result<()> {
+    /// Appends the rows of `parts` in this order, as row groups. `held`: bytes of the slice, which `memory` covers too. `pause` is called before each
+    /// column: what is more urgent has its turn there.
+    pub fn append(
+        &mut self,
+        parts: &[Arc<DayPart>],
+        sorted: &Sorted,
+        held: usize,
+        pause: &mut dyn FnMut(),
+    ) -> io::Result<()> {
         let gather = Gather::new(parts, sorted);
         let plans: Vec<Plan<'_>> = (0..self.table.fields.len() as u32).map(|ordinal| gather.plan(ordinal)).collect();
         let held = held + plans.iter().map(|plan| size_of::<Plan<'_>>() + plan.bytes()).sum::<usize>();
@@ -131,7 +138,7 @@ impl<'a> FileWriter<'a> {
         let mut encoder = Encoder { table, parts, sorted, gather, plans, chunks, scratch };
         for rows in encoder.gather.row_groups() {
             encoder.chunks.set_base(held + encoder.gather.bytes());
-            encoder.row_group(rows)?;
+            encoder.row_group(rows, pause)?;
         }
         Ok(())
     }
@@ -227,7 +234,8 @@ struct Encoder<'a, 'm> {
 }
 
 impl Encoder<'_, '_> {
-    fn row_group(&mut self, rows: Range<usize>) -> io::Result<()> {
+    fn row_group(&mut self, rows: Range<usize>, pause: &mut dyn FnMut()) -> io::Result<()> {
+        pause();
         let shape = Shape { rows: rows.len(), filled: &Filled::All, required: true };
         let times = &self.sorted.time[rows.clone()];
         let integers = &mut self.scratch.integers;
@@ -241,9 +249,11 @@ impl Encoder<'_, '_> {
 
         let places = self.places(&rows);
         for tag in 0..self.table.tags.len() {
+            pause();
             self.tag(tag, &rows, places.clone())?;
         }
         for ordinal in 0..self.plans.len() {
+            pause();
             self.field(ordinal, rows.clone())?;
         }
         self.chunks.end_row_group(rows.len())

@@ -82,7 +82,7 @@ pub(in super::super) enum MergeError {
         "{path} and the file after it need more memory at once than the {bytes} bytes that a merge may take: raise memory-limit"
     )]
     Memory { path: PathBuf, bytes: usize },
-    /// Whoever was asked, before each file and between two slices, said so.
+    /// Whoever was asked, before each file and each batch of rows, said so.
     #[error("it was stopped")]
     Stopped,
 }
@@ -137,7 +137,11 @@ fn merge_into(
         let mut rows = 0;
         next = loop {
             rows += slice.sorted.rows() as u64;
-            writer.append(&slice.parts, &slice.sorted, bytes_to_encode(&slice.sorted)).map_err(fail)?;
+            // Whether to stop is answered behind the slice.
+            let pause = &mut || {
+                goes_on();
+            };
+            writer.append(&slice.parts, &slice.sorted, bytes_to_encode(&slice.sorted), pause).map_err(fail)?;
             drop(slice);
             match slices.next(goes_on)? {
                 Some(following) if writer.bytes() < task.limits.file_bytes && writer.held() < task.limits.bytes / 4 => {
@@ -229,10 +233,10 @@ impl<'a> Slices<'a> {
     /// The next slice; `None` behind the last.
     fn next(&mut self, goes_on: &mut dyn FnMut() -> bool) -> Result<Option<Slice>, MergeError> {
         let Limits { bytes, slice_rows, .. } = self.task.limits;
-        if !goes_on() {
-            return Err(MergeError::Stopped);
-        }
         loop {
+            if !goes_on() {
+                return Err(MergeError::Stopped);
+            }
             let counts = self.load()?;
             let waiting: usize = self.builders.iter().map(Builder::rows).sum();
             let coming: usize = counts.iter().sum();

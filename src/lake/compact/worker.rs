@@ -31,9 +31,11 @@ const BUSY_MS: u64 = 5 * 60_000;
 const TICK: Duration = Duration::from_secs(10);
 /// A merge of so many bytes takes a second or two.
 const QUICK_BYTES: u64 = 16 << 20;
-/// Between two looks whether the lake is busy, and how long compaction steps back for it.
+/// Between two looks whether the lake is busy, and how long compaction steps back for it at most before it works again.
 const YIELD_STEP: Duration = Duration::from_millis(5);
 const YIELD_MAX: Duration = Duration::from_secs(10);
+/// For a lake that has fallen behind it steps back so many times as long.
+const YIELD_BEHIND: u32 = 20;
 
 /// Folders with new files; filled by the coordinator.
 #[derive(Debug, Default)]
@@ -91,6 +93,7 @@ pub(in super::super) struct Worker {
     last: Box<str>,
     /// By folder: sizes of its small files, which do not change.
     sizes: BTreeMap<Box<str>, Vec<Sized>>,
+    patience: Patience,
 }
 
 impl Worker {
@@ -102,7 +105,7 @@ impl Worker {
         }
         let (due, failed, sizes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (spoilt, last) = (BTreeMap::new(), Box::default());
-        Self { around, exchange, orders, due, failed, spoilt, last, sizes }
+        Self { around, exchange, orders, due, failed, spoilt, last, sizes, patience: Patience::default() }
     }
 
     /// Works until the lake ends.
@@ -296,7 +299,7 @@ impl Worker {
 
     /// Merges `files`; `None`: there are none.
     fn step(
-        &self,
+        &mut self,
         folder: &str,
         day: i64,
         files: &[Sized],
@@ -310,7 +313,8 @@ impl Worker {
         if compacted.merges > 0 && bytes > QUICK_BYTES {
             self.exchange.sweep();
         }
-        let step = self.exchange.run(folder, day, files, &mut || goes_on(&self.around))?;
+        let Self { exchange, around, patience, .. } = self;
+        let step = exchange.run(folder, day, files, &mut || goes_on(around, patience))?;
         compacted.add(&step);
         Ok(Some(step))
     }
@@ -428,20 +432,75 @@ fn wish(files: &[Sized], day: i64, now: u64) -> (Wish, Option<u64>) {
     if now < ready { (Wish::Tiers, Some(ready)) } else { (Wish::Closed, None) }
 }
 
-/// Lets publication go first. Whether to go on at all.
-fn goes_on(around: &Surroundings) -> bool {
-    let began = Instant::now();
-    let is_short = || around.budget.total() > around.budget.bytes_max() - around.budget.bytes_max() / 4;
-    let is_busy = || around.backlog.epochs.load(Ordering::Relaxed) > 1;
-    loop {
-        if around.stop.load(Ordering::Relaxed) {
-            return false;
+/// What publication does while files are merged.
+#[derive(Clone, Copy, Debug)]
+enum Publication {
+    Idle,
+    /// An epoch is on its way. Where processors are few, a merge beside it leaves none to the shards.
+    Busy,
+    /// Another one waits already, or memory is short.
+    Behind,
+}
+
+impl Publication {
+    fn now(around: &Surroundings) -> Self {
+        let epochs = around.backlog.epochs.load(Ordering::Relaxed);
+        let is_short = || around.budget.total() > around.budget.bytes_max() - around.budget.bytes_max() / 4;
+        match epochs {
+            2.. => Self::Behind,
+            _ if is_short() => Self::Behind,
+            1 => Self::Busy,
+            0 => Self::Idle,
         }
-        if !(is_busy() || is_short()) || began.elapsed() > YIELD_MAX {
-            return true;
+    }
+}
+
+/// How much longer compaction may step back. It is earned by work, so that merges have half of their time, however busy the lake is.
+#[derive(Debug)]
+struct Patience {
+    left: Duration,
+    /// When it last went on.
+    since: Instant,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { left: YIELD_MAX, since: Instant::now() }
+    }
+}
+
+impl Patience {
+    fn earn(&mut self, worked: Duration) {
+        self.left = (self.left + worked).min(YIELD_MAX);
+    }
+
+    /// Whether to step back for another [`YIELD_STEP`].
+    fn spend(&mut self, publication: Publication) -> bool {
+        let price = match publication {
+            Publication::Idle => return false,
+            Publication::Busy => YIELD_STEP,
+            Publication::Behind => YIELD_STEP / YIELD_BEHIND,
+        };
+        let left = self.left.checked_sub(price);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+}
+
+/// Lets publication go first. Whether to go on at all.
+fn goes_on(around: &Surroundings, patience: &mut Patience) -> bool {
+    patience.earn(patience.since.elapsed());
+    let goes_on = loop {
+        if around.stop.load(Ordering::Relaxed) {
+            break false;
+        }
+        if !patience.spend(Publication::now(around)) {
+            break true;
         }
         std::thread::sleep(YIELD_STEP);
-    }
+    };
+    patience.since = Instant::now();
+    goes_on
 }
 
 /// The lake's end of the thread.
@@ -474,5 +533,27 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_steps_back_for_publication_and_has_half_of_its_time_all_the_same() {
+        let steps =
+            |patience: &mut Patience, publication| (0..1_000_000).take_while(|_| patience.spend(publication)).count();
+        let most = (YIELD_MAX.as_millis() / YIELD_STEP.as_millis()) as usize;
+        let mut patience = Patience::default();
+        assert_eq!(steps(&mut patience, Publication::Idle), 0);
+        assert_eq!(steps(&mut patience, Publication::Busy), most);
+        // Without work it has no more of it; with some, as much.
+        assert_eq!(steps(&mut patience, Publication::Busy), 0);
+        patience.earn(7 * YIELD_STEP);
+        assert_eq!(steps(&mut patience, Publication::Busy), 7);
+        // It does not pile up.
+        patience.earn(100 * YIELD_MAX);
+        assert_eq!(steps(&mut patience, Publication::Behind), most * YIELD_BEHIND as usize);
     }
 }
