@@ -15,7 +15,7 @@ use super::super::partition::{FileName, day_in};
 use super::plan::{self, Sized, Wish};
 use super::run::{Exchange, RunError};
 use super::{Clock, Compacted, Extent, Step};
-use crate::budget::Budget;
+use crate::budget::{Budget, Consumer};
 use crate::metrics::Metrics;
 
 const DAY_MS: u64 = 86_400_000;
@@ -35,7 +35,7 @@ const QUICK_BYTES: u64 = 16 << 20;
 const YIELD_STEP: Duration = Duration::from_millis(5);
 const YIELD_MAX: Duration = Duration::from_secs(10);
 /// For a lake that has fallen behind it steps back so many times as long.
-const YIELD_BEHIND: u32 = 20;
+const YIELD_BEHIND: u32 = 10;
 
 /// Folders with new files; filled by the coordinator.
 #[derive(Debug, Default)]
@@ -433,29 +433,36 @@ fn wish(files: &[Sized], day: i64, now: u64) -> (Wish, Option<u64>) {
 }
 
 /// What publication does while files are merged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Publication {
+    /// Memory may be short all the same: stepping back would free none of it.
     Idle,
     /// An epoch is on its way. Where processors are few, a merge beside it leaves none to the shards.
     Busy,
-    /// Another one waits already, or memory is short.
+    /// Another one waits already, or memory is short until this one is published.
     Behind,
 }
 
 impl Publication {
-    fn now(around: &Surroundings) -> Self {
-        let epochs = around.backlog.epochs.load(Ordering::Relaxed);
-        let is_short = || around.budget.total() > around.budget.bytes_max() - around.budget.bytes_max() / 4;
+    fn new(epochs: u64, is_short: impl Fn() -> bool) -> Self {
         match epochs {
-            2.. => Self::Behind,
-            _ if is_short() => Self::Behind,
-            1 => Self::Busy,
             0 => Self::Idle,
+            1 if !is_short() => Self::Busy,
+            _ => Self::Behind,
         }
+    }
+
+    fn now(around: &Surroundings) -> Self {
+        let budget = &around.budget;
+        // What the merge holds itself it does not wait for.
+        let others = || budget.total().saturating_sub(budget.held_by(Consumer::Compaction));
+        let is_short = || others() > budget.bytes_max() - budget.bytes_max() / 4;
+        Self::new(around.backlog.epochs.load(Ordering::Relaxed), is_short)
     }
 }
 
-/// How much longer compaction may step back. It is earned by work, so that merges have half of their time, however busy the lake is.
+/// How much longer compaction may step back. It is earned by work, so that merges have half of their time however busy the lake is, and an
+/// eleventh where it has fallen behind.
 #[derive(Debug)]
 struct Patience {
     left: Duration,
@@ -539,6 +546,14 @@ impl Drop for Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_waited_for_only_where_an_epoch_will_free_some() {
+        let of = |epochs, is_short| Publication::new(epochs, || is_short);
+        assert_eq!([of(0, false), of(0, true)], [Publication::Idle; 2]);
+        assert_eq!([of(1, false), of(1, true)], [Publication::Busy, Publication::Behind]);
+        assert_eq!([of(2, false), of(3, true)], [Publication::Behind; 2]);
+    }
 
     #[test]
     fn a_merge_steps_back_for_publication_and_has_half_of_its_time_all_the_same() {
